@@ -1,0 +1,11 @@
+"""The platform's own Celery application: queues control, ledger and mail over the platform's Redis."""
+
+import os
+
+from celery import Celery
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "meshwork.settings")
+
+app = Celery("meshwork")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()
