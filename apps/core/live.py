@@ -1,0 +1,58 @@
+"""The live socket `/ws/live?topics=a,b`: a session, the site's own Origin, and topics that the user may read."""
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qs
+
+from channels.db import database_sync_to_async
+from channels.generic.websocket import AsyncJsonWebsocketConsumer
+
+from apps.core.errors import TopicRefused
+from apps.core.events import group_name
+
+MAX_TOPICS = 16
+Check = Callable[[Any, str], bool]
+_checks: dict[str, Check] = {}
+
+
+def register_topic(prefix: str, check: Check) -> None:
+    """Say who may read topics `<prefix>` and `<prefix>.<rest>`: `check(user, rest)`; the user may be anonymous."""
+    _checks[prefix] = check
+
+
+def may_read(user: Any, topic: str) -> bool:
+    """Whether the user may watch the topic; unknown topics never."""
+    prefix, _, rest = topic.partition(".")
+    check = _checks.get(prefix)
+    return bool(check and check(user, rest))
+
+
+class LiveConsumer(AsyncJsonWebsocketConsumer):
+    """Sends `{"topic", "message"}` for each event of the topics named in the query string."""
+
+    topics: list[str]
+
+    async def connect(self) -> None:
+        query = parse_qs(self.scope["query_string"].decode())
+        self.topics = [t for t in ",".join(query.get("topics", [])).split(",") if t][:MAX_TOPICS]
+        for topic in self.topics:
+            if not await database_sync_to_async(may_read)(self.scope["user"], topic):
+                await self.accept()
+                await self.send_json({"error": TopicRefused.code, "topic": topic})
+                await self.close(code=4403)
+                return
+        for topic in self.topics:
+            await self.channel_layer.group_add(group_name(topic), self.channel_name)
+        await self.accept()
+        await self.send_json({"ready": self.topics})
+
+    async def disconnect(self, code: int) -> None:
+        for topic in self.topics:
+            await self.channel_layer.group_discard(group_name(topic), self.channel_name)
+
+    async def receive_json(self, content: Any, **kwargs: Any) -> None:
+        if content == {"ping": 1}:
+            await self.send_json({"pong": 1})
+
+    async def live_message(self, event: dict[str, Any]) -> None:
+        await self.send_json({"topic": event["topic"], "message": event["message"]})

@@ -1,0 +1,130 @@
+"""The user, the network's governed parameters with their history, the event log, and evidence of faults."""
+
+from typing import Any, ClassVar
+
+from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
+from django.db import models
+from django.db.models.functions import Lower
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+
+class UserManager(BaseUserManager["User"]):
+    """Makes accounts; an account's name at the door is its e-mail address."""
+
+    def create_user(self, email: str, password: str | None = None, **fields: Any) -> "User":
+        user = self.model(email=self.normalize_email(email).lower(), **fields)
+        user.set_password(password)
+        user.save(using=self._db)
+        return user
+
+    def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> "User":
+        return self.create_user(email, password, is_staff=True, is_superuser=True, **fields)
+
+    def get_by_natural_key(self, username: str | None) -> "User":
+        return self.get(email__iexact=username)
+
+
+class User(AbstractBaseUser, PermissionsMixin):
+    """A person: visitor with an account, requester, operator or admin."""
+
+    email = models.EmailField(_("e-mail address"), unique=True)
+    name = models.CharField(_("name"), max_length=120, blank=True)
+    time_zone = models.CharField(_("time zone"), max_length=64, default="UTC")
+    is_staff = models.BooleanField(_("staff"), default=False)
+    is_active = models.BooleanField(_("active"), default=True)
+    date_joined = models.DateTimeField(_("joined"), default=timezone.now)
+
+    objects: ClassVar[UserManager] = UserManager()
+
+    USERNAME_FIELD = "email"
+    EMAIL_FIELD = "email"
+    REQUIRED_FIELDS: ClassVar[list[str]] = []
+
+    class Meta:
+        verbose_name = _("user")
+        verbose_name_plural = _("users")
+        constraints = [models.UniqueConstraint(Lower("email"), name="user_email_unique_any_case")]
+
+    def __str__(self) -> str:
+        return self.name or self.email
+
+
+class Parameter(models.Model):
+    """A governed value that differs from its default. Read it with `parameters.get`."""
+
+    name = models.CharField(max_length=80, primary_key=True)
+    value = models.JSONField()
+    changed_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.name} = {self.value}"
+
+
+class ParameterChange(models.Model):
+    """One change of a governed value; never updated."""
+
+    name = models.CharField(max_length=80, db_index=True)
+    old = models.JSONField()
+    new = models.JSONField()
+    reason = models.TextField()
+    actor = models.ForeignKey(User, null=True, on_delete=models.PROTECT, related_name="+")
+    at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.old} → {self.new}"
+
+
+class Event(models.Model):
+    """One line of the append-only event log."""
+
+    kind = models.CharField(max_length=64)
+    subject = models.CharField(max_length=80)
+    data = models.JSONField(default=dict)
+    actor = models.ForeignKey(User, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    request_id = models.CharField(max_length=64, blank=True)
+    at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [
+            models.Index(fields=["subject", "-id"], name="event_subject"),
+            models.Index(fields=["kind", "-id"], name="event_kind"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.subject}"
+
+
+class FaultEvidence(models.Model):
+    """Signed proof that somebody broke a rule; governance picks it up."""
+
+    kind = models.CharField(max_length=64)
+    accused = models.CharField(max_length=80, db_index=True)
+    evidence = models.JSONField()
+    digest = models.CharField(max_length=64, unique=True)
+    at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.kind} by {self.accused}"
+
+
+class StoredMail(models.Model):
+    """A message that a development or demo network would have sent; shown at /dev/mail."""
+
+    to = models.TextField()
+    subject = models.TextField()
+    body = models.TextField()
+    at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return self.subject

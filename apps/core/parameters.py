@@ -1,0 +1,125 @@
+"""Governed network parameters: typed, bounded, with history, read through `get`."""
+
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+
+from apps.core import events
+from apps.core.errors import ParameterChanged, ParameterRefused, UnknownParameter
+from apps.core.models import Parameter, ParameterChange, User
+
+CACHE_SECONDS = 1.0
+MESH = 10**8
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One parameter: its default, bounds (inclusive), unit and meaning. Its type is its default's."""
+
+    default: int | str | bool
+    low: int | None
+    high: int | None
+    unit: str
+    meaning: str
+
+    def check(self, name: str, value: Any) -> None:
+        """Raise unless `value` has the default's type and lies within the bounds."""
+        if type(value) is not type(self.default):
+            raise ParameterRefused(f"{name} takes a {type(self.default).__name__}, not {value!r}.")
+        if self.low is not None and isinstance(value, int) and value < self.low:
+            raise ParameterRefused(f"{name} is at least {self.low} {self.unit}.")
+        if self.high is not None and isinstance(value, int) and value > self.high:
+            raise ParameterRefused(f"{name} is at most {self.high} {self.unit}.")
+
+
+PARAMETERS: dict[str, Spec] = {
+    "fees.provider_percent": Spec(85, 0, 100, "%", "Share of a chunk's fee that its provider is paid."),
+    "fees.burn_percent": Spec(5, 0, 100, "%", "Share of a chunk's fee that is burnt."),
+    "fees.treasury_percent": Spec(10, 0, 100, "%", "Share of a chunk's fee that the treasury is paid."),
+    "fees.floor": Spec(MESH // 100, 1, 10 * MESH, "base units", "Lowest price of a chunk."),
+    "fees.base": Spec(MESH // 10, 1, 100 * MESH, "base units", "Price of a chunk before multipliers."),
+    "fees.ceiling": Spec(5 * MESH, 1, 1000 * MESH, "base units", "Highest price of a chunk."),
+    "faucet.wallet_connect": Spec(10 * MESH, 0, 100 * MESH, "base units", "Testnet reward for a first wallet."),
+    "genesis.treasury": Spec(
+        2_100_000 * MESH, 0, 21_000_000 * MESH, "base units", "Minted to the treasury at genesis."
+    ),
+    "genesis.faucet": Spec(
+        10_000 * MESH, 0, 1_000_000 * MESH, "base units", "Moved to the testnet's faucet at genesis."
+    ),
+    "stake.all": Spec(1_000 * MESH, 1, 10**6 * MESH, "base units", "Stake of tier ALL."),
+    "stake.oracle": Spec(5_000 * MESH, 1, 10**6 * MESH, "base units", "Stake of tier ORACLE."),
+    "stake.guardian": Spec(10_000 * MESH, 1, 10**6 * MESH, "base units", "Stake of tier GUARDIAN."),
+    "operators.token_seconds": Spec(3600, 60, 7 * 86_400, "s", "Life of an enrolment token."),
+    "operators.pow_zeros": Spec(4, 1, 8, "hex digits", "Leading zeros of an enrolment's proof-of-work."),
+    "operators.max_nodes": Spec(20, 1, 10_000, "nodes", "Most nodes of one operator."),
+    "pool.lease_floor_s": Spec(120, 5, 3600, "s", "Shortest lease of a task."),
+    "pool.attempt_deadline_s": Spec(900, 30, 86_400, "s", "Hard limit of one attempt, whatever heartbeats say."),
+    "pool.max_attempts": Spec(3, 1, 10, "attempts", "Attempts after which a task fails."),
+    "pool.heartbeat_s": Spec(30, 1, 300, "s", "Interval of a node's heartbeats."),
+    "pool.suspect_misses": Spec(2, 1, 10, "heartbeats", "Missed heartbeats after which a node is degraded."),
+    "pool.offline_misses": Spec(4, 2, 20, "heartbeats", "Missed heartbeats after which a node is offline."),
+    "pool.reconnect_grace_s": Spec(2, 0, 60, "s", "Time a node has to reconnect before its work is taken back."),
+    "pool.queue_limit": Spec(1_000_000, 1, 10**8, "tasks", "Pending tasks above which submissions are refused."),
+    "pool.max_inputs": Spec(100_000, 1, 10**6, "inputs", "Most inputs of one embed job."),
+    "pool.max_prompt_chars": Spec(1_000_000, 1, 10**8, "characters", "Longest prompt of a generate job."),
+    "pool.job_expiry_s": Spec(86_400, 60, 30 * 86_400, "s", "Time after which an unfinished job fails."),
+    "pool.jobs_per_minute": Spec(10, 1, 10**6, "jobs", "Jobs one requester may submit in a minute."),
+    "pool.jobs_per_hour": Spec(100, 1, 10**7, "jobs", "Jobs one requester may submit in an hour."),
+}
+
+_cache: dict[str, Any] = {}
+_cached_at = 0.0
+
+
+def get(name: str) -> Any:
+    """The value of a parameter as the network has it now; at most a second old."""
+    global _cached_at
+    spec = PARAMETERS.get(name)
+    if spec is None:
+        raise UnknownParameter(f"There is no network parameter named {name}.")
+    now = time.monotonic()
+    if now - _cached_at > CACHE_SECONDS:
+        _cache.clear()
+        _cache.update(Parameter.objects.values_list("name", "value"))
+        _cached_at = now
+    return _cache.get(name, spec.default)
+
+
+def forget_cached() -> None:
+    """Read parameters afresh at the next `get`."""
+    global _cached_at
+    _cached_at = 0.0
+
+
+@transaction.atomic
+def set_parameter(
+    name: str, value: Any, *, actor: User | None, reason: str, now: datetime, expected: Any = None
+) -> ParameterChange:
+    """Change one parameter, keep its history and tell every room.
+
+    Raises UnknownParameter, ParameterRefused, or ParameterChanged where `expected` is given and is not its value.
+    """
+    spec = PARAMETERS.get(name)
+    if spec is None:
+        raise UnknownParameter(f"There is no network parameter named {name}.")
+    spec.check(name, value)
+    # Locked by name, so that two changes of one parameter keep a true history.
+    row = Parameter.objects.select_for_update().filter(name=name).first()
+    old = row.value if row else spec.default
+    if expected is not None and expected != old:
+        raise ParameterChanged(f"{name} is {old!r}, not {expected!r}.")
+    Parameter.objects.update_or_create(name=name, defaults={"value": value, "changed_at": now})
+    change = ParameterChange.objects.create(name=name, old=old, new=value, reason=reason, actor=actor, at=now)
+    events.emit(
+        "parameter.changed",
+        subject=name,
+        topics=["network"],
+        data={"old": old, "new": value},
+        now=now,
+        actor=actor,
+    )
+    transaction.on_commit(forget_cached)
+    return change

@@ -1,0 +1,11 @@
+"""The node API's addresses: under /api/v1/pool/ and, on its own port, the bare paths of the compute pool."""
+
+from django.urls import include, path
+
+from meshwork import views
+
+urlpatterns = [
+    path(".well-known/meshwork", views.well_known),
+    path("api/v1/pool/", include("apps.pool.node_api.urls")),
+    path("", include("apps.pool.node_api.urls")),
+]

@@ -1,0 +1,18 @@
+"""WebSockets: live topics for people (session, own Origin only) and presence for nodes (no cookies; signatures)."""
+
+from importlib.util import find_spec
+
+from channels.auth import AuthMiddlewareStack
+from channels.routing import URLRouter
+from channels.security.websocket import AllowedHostsOriginValidator
+from django.urls import path
+
+from apps.core.live import LiveConsumer
+
+live = AllowedHostsOriginValidator(AuthMiddlewareStack(LiveConsumer.as_asgi()))
+routes = [path("ws/live", live)]
+if find_spec("apps.pool.gateway"):
+    from apps.pool.gateway import NodeConsumer
+
+    routes.append(path("ws/node", NodeConsumer.as_asgi()))
+websockets = URLRouter(routes)

@@ -1,0 +1,275 @@
+"""The one settings file. Everything that differs between machines comes from the environment, prefix MESH_."""
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import environ
+from csp.constants import NONE, SELF
+
+from meshwork.environment import flag, integer, text
+from meshwork.log import logging_config
+
+PACKAGE = Path(__file__).resolve().parent
+ROOT = PACKAGE.parent.parent
+
+ENVIRONMENT = text("MESH_ENV", "development")
+PROCESS = text("MESH_PROCESS", "site")
+DEBUG = flag("MESH_DEBUG", default=False)
+SECRET_KEY = text("MESH_SECRET_KEY")
+DATA_DIR = Path(text("MESH_DATA_DIR"))
+MESH_DATA_DIR = DATA_DIR
+
+NETWORK = text("MESH_NETWORK", "meshwork-testnet")
+IS_TESTNET = NETWORK != "meshwork-mainnet"
+SITE_URL = text("MESH_SITE_URL", "http://localhost:8000").rstrip("/")
+NODE_API_URL = text("MESH_NODE_API_URL", "http://localhost:9090").rstrip("/")
+GATEWAY_URL = text("MESH_GATEWAY_URL", "ws://localhost:8000/ws/node")
+REDIS_URL = text("MESH_REDIS_URL")
+NODES_REDIS_URL = text("MESH_NODES_REDIS_URL")
+NODES_REDIS_PUBLIC = text("MESH_NODES_REDIS_PUBLIC", urlsplit(NODES_REDIS_URL).netloc.rpartition("@")[2])
+SECURE = SITE_URL.startswith("https://")
+
+ALLOWED_HOSTS = text("MESH_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1],testserver").split(",")
+CSRF_TRUSTED_ORIGINS = [SITE_URL]
+
+INSTALLED_APPS = [
+    "apps.core",
+    "apps.ledger",
+    "apps.operators",
+    "apps.models",
+    "apps.pool",
+    "meshwork",
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.humanize",
+    "django.contrib.postgres",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "channels",
+    "csp",
+    "django_cotton",
+    "django_celery_beat",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+]
+INSTALLED_APPS = [
+    app for app in INSTALLED_APPS if not app.startswith("apps.") or (ROOT / app.replace(".", "/") / "apps.py").exists()
+]
+
+SITE_MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "apps.core.middleware.RequestIdMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django_permissions_policy.PermissionsPolicyMiddleware",
+    "apps.core.middleware.ErrorPageMiddleware",
+]
+NODE_API_MIDDLEWARE = ["apps.core.middleware.RequestIdMiddleware"]
+MIDDLEWARE = NODE_API_MIDDLEWARE if PROCESS == "node_api" else SITE_MIDDLEWARE
+ROOT_URLCONF = "meshwork.node_urls" if PROCESS == "node_api" else "meshwork.urls"
+WSGI_APPLICATION = "meshwork.wsgi.application"
+ASGI_APPLICATION = "meshwork.asgi.application"
+APPEND_SLASH = False
+
+TEMPLATE_DIRS = [d for d in (ROOT / "templates", PACKAGE / "templates") if d.is_dir()]
+TEMPLATES: list[dict[str, Any]] = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": TEMPLATE_DIRS,
+        "APP_DIRS": False,
+        "OPTIONS": {
+            "loaders": [
+                (
+                    "django.template.loaders.cached.Loader",
+                    [
+                        "django_cotton.cotton_loader.Loader",
+                        "django.template.loaders.filesystem.Loader",
+                        "django.template.loaders.app_directories.Loader",
+                    ],
+                )
+            ],
+            "builtins": ["django_cotton.templatetags.cotton"],
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "meshwork.context.site",
+            ],
+        },
+    }
+]
+COTTON_DIR = "cotton"
+
+DATABASES = {
+    "default": {
+        **environ.Env.db_url_config(text("MESH_DATABASE_URL")),
+        "CONN_MAX_AGE": None if PROCESS == "node_api" else 0,
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": {} if PROCESS == "node_api" else {"pool": {"min_size": 1, "max_size": 12}},
+    }
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": "cache",
+    }
+}
+CHANNEL_LAYERS = {
+    "default": {
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {"hosts": [REDIS_URL], "prefix": "live"},
+    }
+}
+
+CELERY_BROKER_URL = REDIS_URL
+CELERY_BROKER_TRANSPORT_OPTIONS = {"global_keyprefix": "platform:"}
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_DEFAULT_QUEUE = "control"
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_ACKS_LATE = True
+CELERY_TIMEZONE = "UTC"
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+BLOCK_SECONDS = integer("MESH_BLOCK_SECONDS", 600)
+CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
+    "seal-blocks": {
+        "task": "apps.ledger.tasks.seal_blocks",
+        "schedule": min(5, BLOCK_SECONDS),
+        "options": {"queue": "ledger"},
+    },
+    "expire-holds": {
+        "task": "apps.ledger.tasks.expire_holds",
+        "schedule": 60,
+        "options": {"queue": "ledger"},
+    },
+    "sweep-jobs": {"task": "apps.pool.tasks.sweep", "schedule": 5, "options": {"queue": "control"}},
+    "prune": {"task": "apps.pool.tasks.prune", "schedule": 300, "options": {"queue": "control"}},
+}
+
+AUTH_USER_MODEL = "core.User"
+AUTHENTICATION_BACKENDS = [
+    "django.contrib.auth.backends.ModelBackend",
+    "allauth.account.auth_backends.AuthenticationBackend",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+]
+PASSWORD_HASHERS = (
+    ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    if ENVIRONMENT == "test"
+    else ["django.contrib.auth.hashers.PBKDF2PasswordHasher"]
+)
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
+ACCOUNT_EMAIL_VERIFICATION = "optional"
+ACCOUNT_EMAIL_SUBJECT_PREFIX = "[Meshwork] "
+ACCOUNT_RATE_LIMITS = False if ENVIRONMENT == "test" else {}
+ACCOUNT_FORMS = {"signup": "apps.operators.forms.SignupForm"}
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "/overview"
+MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+
+EMAIL_BACKEND = (
+    "apps.core.mail.StoredMailBackend"
+    if ENVIRONMENT in {"development", "demo", "test"}
+    else "django.core.mail.backends.smtp.EmailBackend"
+)
+DEFAULT_FROM_EMAIL = text("MESH_MAIL_FROM", "Meshwork <no-reply@meshwork.invalid>")
+EMAIL_HOST = text("MESH_MAIL_HOST", "localhost")
+EMAIL_PORT = integer("MESH_MAIL_PORT", 25)
+
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SECURE_HSTS_SECONDS = 31_536_000 if SECURE else 0
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        "img-src": [SELF],
+        "connect-src": [SELF],
+        "object-src": [NONE],
+        "base-uri": [SELF],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+    }
+}
+PERMISSIONS_POLICY: dict[str, list[str]] = {"camera": [], "microphone": [], "geolocation": [], "payment": []}
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "apps.operators.authentication.ApiKeyAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PAGINATION_CLASS": "apps.core.api.CursorPagination",
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "apps.core.api.exception_handler",
+    "PAGE_SIZE": 50,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Meshwork API",
+    "VERSION": "1",
+    "DESCRIPTION": "Jobs, models, nodes and the ledger of a Meshwork network.",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SCHEMA_PATH_PREFIX": "/(api/)?v1",
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+}
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_I18N = True
+USE_TZ = True
+STATIC_URL = "/static/"
+STATIC_ROOT = DATA_DIR / "static"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"
+        if ENVIRONMENT == "production"
+        else "django.contrib.staticfiles.storage.StaticFilesStorage"
+    },
+}
+WHITENOISE_USE_FINDERS = ENVIRONMENT != "production"
+WHITENOISE_AUTOREFRESH = ENVIRONMENT == "development"
+
+LOGGING = logging_config(json=ENVIRONMENT == "production", level=text("MESH_LOG_LEVEL", "INFO").upper())
+UNFOLD: dict[str, Any] = {
+    "SITE_TITLE": "Meshwork admin",
+    "SITE_HEADER": "Meshwork",
+    "SITE_SUBHEADER": NETWORK,
+    "SITE_URL": "/overview",
+    "SHOW_HISTORY": True,
+    "BORDER_RADIUS": "6px",
+}

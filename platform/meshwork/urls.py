@@ -1,0 +1,32 @@
+"""The site's addresses."""
+
+from importlib.util import find_spec
+
+from allauth.account.decorators import secure_admin_login
+from django.contrib import admin
+from django.urls import URLPattern, URLResolver, include, path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+
+from meshwork import views
+
+admin.autodiscover()
+admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path(".well-known/meshwork", views.well_known, name="well_known"),
+    path("healthz", views.health, name="health"),
+    path("accounts/", include("allauth.urls")),
+    path("admin/", admin.site.urls),
+    path("api/v1/schema", SpectacularAPIView.as_view(), name="schema"),
+    path("api/docs", SpectacularSwaggerView.as_view(url_name="schema"), name="api_docs"),
+    path("dev/mail", views.dev_mail, name="dev_mail"),
+]
+for module in (
+    "meshwork.pages_urls",
+    *(f"apps.{app}.urls" for app in ("ledger", "operators", "models", "pool")),
+):
+    if find_spec(module.rpartition(".")[0]) and find_spec(module):
+        urlpatterns.append(path("", include(module)))
+for app in ("ledger", "operators", "models", "pool"):
+    if find_spec(f"apps.{app}") and find_spec(f"apps.{app}.api_urls"):
+        urlpatterns.append(path("", include(f"apps.{app}.api_urls")))
