@@ -1,7 +1,7 @@
 """The platform's keys: an offline root that signs a list, a signing key, a sealing key, and the key for data at rest.
 
-They are files under `<data>/keys`, readable by the platform's user alone. `create` writes them once, at genesis; the root's
-private half can be moved off the machine afterwards, since only a change of the list needs it.
+They are files under `<data>/keys`, readable by the platform's user alone. `create` writes them once, at genesis; the
+root's private half can be moved off the machine afterwards, since only a change of the list needs it.
 """
 
 import json
@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, cast
 
 from django.conf import settings
-from workers.protocol.keylist import fingerprint, make_key_list
-from workers.protocol.keys import SealingKey, SigningKey, b64
 
 from apps.core.errors import KeysMissing
+from workers.protocol.keylist import fingerprint, make_key_list
+from workers.protocol.keys import SealingKey, SigningKey, b64
 
 VALID_FOR = timedelta(days=3650)
 

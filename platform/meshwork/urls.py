@@ -21,12 +21,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/docs", SpectacularSwaggerView.as_view(url_name="schema"), name="api_docs"),
     path("dev/mail", views.dev_mail, name="dev_mail"),
 ]
-for module in (
-    "meshwork.pages_urls",
-    *(f"apps.{app}.urls" for app in ("ledger", "operators", "models", "pool")),
-):
-    if find_spec(module.rpartition(".")[0]) and find_spec(module):
-        urlpatterns.append(path("", include(module)))
-for app in ("ledger", "operators", "models", "pool"):
-    if find_spec(f"apps.{app}") and find_spec(f"apps.{app}.api_urls"):
-        urlpatterns.append(path("", include(f"apps.{app}.api_urls")))
+MODULES = ["meshwork.pages_urls"] + [
+    f"apps.{app}.{kind}" for app in ("ledger", "operators", "models", "pool") for kind in ("urls", "api_urls")
+]
+urlpatterns += [
+    path("", include(module)) for module in MODULES if find_spec(module.rpartition(".")[0]) and find_spec(module)
+]

@@ -1,0 +1,69 @@
+# The two commands of the README are `make demo` and `make test`; each sets up whatever it needs.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PY := .venv/bin/python
+UV_VERSION := 0.13.8
+BASE_EXTRAS := platform,embedded
+TEST_EXTRAS := platform,embedded,gguf,test,bench
+SEED ?= 20260101
+
+.PHONY: help demo dev test test-long lint format bench wheel frontend frontend-check setup setup-test clean
+
+help: ## Show the commands
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+.venv/bin/uv:
+	@command -v python3 >/dev/null || { echo "python3 is missing. Install python3 and python3-venv."; exit 6; }
+	@python3 -m venv .venv || { echo "python3-venv is missing. Install it (apt install python3-venv)."; exit 6; }
+	@.venv/bin/pip install --quiet --disable-pip-version-check "uv==$(UV_VERSION)"
+
+.venv/.base: pyproject.toml constraints.txt | .venv/bin/uv
+	@.venv/bin/uv pip install --quiet --python $(PY) -e '.[$(BASE_EXTRAS)]' -c constraints.txt
+	@touch $@
+
+.venv/.test: pyproject.toml constraints.txt | .venv/bin/uv
+	@.venv/bin/uv pip install --quiet --python $(PY) -e '.[$(TEST_EXTRAS)]' -c constraints.txt
+	@touch $@ .venv/.base
+
+setup: .venv/.base
+setup-test: .venv/.test
+	@scripts/need-chromium
+
+demo: setup ## Start a whole network on this machine, play the scenario, stay up (ONCE=1: play it and exit)
+	@$(PY) -m meshwork.local demo $(if $(ONCE),--once)
+
+dev: setup ## Start the site with auto-reload over the same services
+	@$(PY) -m meshwork.local up --reload
+
+lint: setup-test ## Every static check
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/djade --check --target-version 5.2 $$(git ls-files 'templates/*.html')
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports
+	@$(PY) -m meshwork.local exec -- .venv/bin/meshwork makemigrations --check --dry-run
+
+format: setup-test ## Put the code into the house's form
+	@.venv/bin/ruff check --fix --quiet . ; .venv/bin/ruff format .
+	@.venv/bin/djade --target-version 5.2 $$(git ls-files 'templates/*.html') || true
+
+test: lint frontend-check ## Every check and the tests, with seeded samples
+	@.venv/bin/pytest -q -n 2 --dist loadscope --timeout 300 -p no:cacheprovider --hypothesis-seed=$(SEED)
+
+test-long: setup-test ## The long suites: millions of cases, chaos and soak
+	@.venv/bin/pytest -q -m long --timeout 3600 -p no:cacheprovider --hypothesis-seed=$(SEED) --durations=20
+
+bench: setup-test ## The figures of bench/ (ONLY=name,name)
+	@$(PY) -m meshwork.local exec -- $(PY) -m bench $(if $(ONLY),--only $(ONLY))
+
+wheel: setup-test ## Build the wheel into dist/
+	@rm -rf dist && .venv/bin/uv build --quiet --wheel --out-dir dist
+
+frontend: ## Rebuild the stylesheet and scripts (needs Node 20)
+	@cd frontend && npm ci --silent && npm run --silent build
+
+frontend-check: ## Rebuild and compare with what is committed
+	@scripts/frontend-check
+
+clean: ## Remove the environment and build output
+	@rm -rf .venv dist build .mypy_cache .ruff_cache
