@@ -80,8 +80,17 @@ def serve_broker(config: NodeConfig, lane: str) -> None:
 
     hostname = f"{lane}-{os.getpid()}@{runner.identity.node_id}"
     app.worker_main(
-        ["worker", "--pool=solo", "--concurrency=1", f"--hostname={hostname}", "--loglevel=WARNING"]
-        + ["--without-gossip", "--without-mingle", "--without-heartbeat", f"--queues={lane}"]
+        [
+            "worker",
+            "--pool=solo",
+            "--concurrency=1",
+            f"--hostname={hostname}",
+            "--loglevel=WARNING",
+            "--without-gossip",
+            "--without-mingle",
+            "--without-heartbeat",
+            f"--queues={lane}",
+        ]
     )
 
 
