@@ -81,6 +81,13 @@ class NodeApi:
         answer = self.post("task.claim", f"/claim?wait={wait_s:g}", {"lane": lane, "max": most}, timeout=wait_s + 10)
         return cast(list[dict[str, Any]], answer.get("tasks", []))
 
+    def public(self, node_id: str) -> dict[str, Any]:
+        """What the platform says of a node in public."""
+        try:
+            return answer_of(self.http.get(f"/nodes/{node_id}"))
+        except httpx.HTTPError as error:
+            raise PlatformUnreachable(f"{self.identity.node_api} did not answer: {error}") from error
+
     def result(self, task: str, body: dict[str, Any]) -> dict[str, Any]:
         """Post a result: `{"envelope", "sealed"}`."""
         return self.send(f"/results/{task}", body)

@@ -1,4 +1,4 @@
-"""What the agent and its lane processes know together, in one SQLite file: running, cancelled, and results not yet taken."""
+"""What the agent and its lane processes know together, in one SQLite file."""
 
 import json
 import sqlite3

@@ -1,0 +1,132 @@
+"""`mesh node join | run | drain | resume | doctor | status | probe`."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from workers.client.account_commands import Json
+from workers.client.output import print_fields, print_json, say, words
+from workers.node import identity as identities
+from workers.node.agent import Agent
+from workers.node.api import NodeApi
+from workers.node.config import NodeConfig, load_config
+from workers.node.doctor import examine
+from workers.node.errors import NodeError
+from workers.node.join import join as join_network
+from workers.node.log import configure_logging
+from workers.node.probe import probe as probe_host
+from workers.node.state import NodeState
+
+app = typer.Typer(no_args_is_help=True)
+Directory = Annotated[Path | None, typer.Option("--dir", help="Where the node keeps its keys, cache and state.")]
+ConfigFile = Annotated[Path | None, typer.Option("--config", exists=True, dir_okay=False, help="Settings as YAML.")]
+
+
+def settings(config: Path | None, directory: Path | None, **more: Any) -> NodeConfig:
+    """The node's settings from file, environment and options."""
+    return load_config(config, directory=directory, **more)
+
+
+@app.command()
+def join(
+    url: Annotated[str, typer.Argument(help="The network's site.")],
+    token: Annotated[str, typer.Option("--token", envvar="MESH_NODE_TOKEN", help="The one-use token from the site.")],
+    name: Annotated[str | None, typer.Option("--name", help="The node's name; this host's.")] = None,
+    slots: Annotated[int | None, typer.Option("--slots", min=1, help="Tasks at a time.")] = None,
+    directory: Directory = None,
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    """Enrol this machine with a token."""
+    chosen = settings(config, directory, platform_url=url, name=name, slots=slots)
+    say(f"Measuring this host and solving the proof-of-work for {chosen.platform_url} …")
+    identity = join_network(chosen, token)
+    shown = {"node": identity.node_id, "name": identity.name, "network": identity.network, "lanes": identity.lanes}
+    if as_json:
+        print_json(shown)
+    else:
+        print_fields(shown)
+        say(f"Enrolled. Start it with: mesh node run --dir {chosen.directory}")
+
+
+@app.command()
+def run(
+    directory: Directory = None,
+    config: ConfigFile = None,
+    transport: Annotated[str | None, typer.Option("--transport", help="celery (broker) or http (long poll).")] = None,
+    log_level: Annotated[str | None, typer.Option("--log-level", help="debug, info, warn or error.")] = None,
+) -> None:
+    """Serve tasks until stopped with Ctrl-C or SIGTERM."""
+    chosen = settings(config, directory, transport=transport, log_level=log_level)
+    configure_logging("agent", chosen.log_level)
+    Agent(chosen).run()
+
+
+@app.command()
+def drain(directory: Directory = None, config: ConfigFile = None) -> None:
+    """Take no new tasks; current ones finish. Undo with `mesh node resume`."""
+    set_draining(settings(config, directory), draining=True)
+
+
+@app.command()
+def resume(directory: Directory = None, config: ConfigFile = None) -> None:
+    """Take tasks again."""
+    set_draining(settings(config, directory), draining=False)
+
+
+def set_draining(config: NodeConfig, *, draining: bool) -> None:
+    """Tell the running agent, which tells the platform with its next heartbeat."""
+    identities.load(config.directory)
+    NodeState(config.directory).set_fact("draining", draining)
+    say("Draining: no new tasks; current ones finish." if draining else "Taking tasks again.")
+
+
+@app.command()
+def status(directory: Directory = None, config: ConfigFile = None, as_json: Json = False) -> None:
+    """This node as it knows itself and as the platform sees it."""
+    chosen = settings(config, directory)
+    identity = identities.load(chosen.directory)
+    key, _ = identities.load_or_make_keys(chosen.directory)
+    state = NodeState(chosen.directory)
+    with NodeApi(identity, key) as api:
+        try:
+            seen: dict[str, Any] = api.public(identity.node_id)
+        except NodeError as error:
+            seen = {"status": "unknown", "reason": str(error)}
+    shown = {
+        "node": identity.node_id,
+        "name": identity.name,
+        "platform": seen.get("status"),
+        "reason": seen.get("reason") or None,
+        "next step": seen.get("next_step") or None,
+        "draining": state.fact("draining", False),
+        "running": len(state.running()),
+        "results to post": len(state.kept_results()),
+        "last heartbeat": state.fact("last_heartbeat_at"),
+        "clock offset": f"{state.fact('clock_offset_ms', 0)} ms",
+    }
+    print_json(shown) if as_json else print_fields({k: v for k, v in shown.items() if v is not None})
+
+
+@app.command()
+def probe(as_json: Json = False) -> None:
+    """What this host can do, measured; paste it into the application form."""
+    report = probe_host()
+    print_json(report) if as_json else print_fields(report)
+
+
+@app.command()
+def doctor(directory: Directory = None, config: ConfigFile = None, as_json: Json = False) -> None:
+    """Explain what is wrong with this host, each with its next step."""
+    checks = examine(settings(config, directory))
+    if as_json:
+        sys.stdout.write(json.dumps([check.as_dict() for check in checks], indent=2) + "\n")
+    for check in checks if not as_json else []:
+        words.print(f"{'✓' if check.ok else '✗'} {check.name}: {check.detail}", markup=False)
+        if not check.ok:
+            words.print(f"  → {check.next_step}", markup=False)
+    if not all(check.ok for check in checks):
+        raise typer.Exit(6)
