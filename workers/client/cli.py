@@ -1,4 +1,4 @@
-"""The `mesh` command line: `mesh <noun> <verb>`, with `submit`, `status`, `result`, `cancel` and `verify` as short forms.
+"""The `mesh` command line: `mesh <noun> <verb>`, with short forms for the verbs of jobs.
 
 Exit codes: 0 ok, 1 error, 2 usage, 3 not found, 4 denied, 5 network, 6 unmet requirement, 130 interrupted.
 """
