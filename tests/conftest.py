@@ -1,0 +1,91 @@
+"""Every session has its own PostgreSQL and Valkeys, in a directory of its own, gone when it ends.
+
+They start when this file is imported: that is before any other conftest or test could load Django's settings. Under
+xdist the controller owns the PostgreSQL (pytest-django gives each worker a database) and each worker its own Valkeys.
+MESH_TEST_DATABASE_URL replaces the PostgreSQL; its role must be allowed to create databases.
+"""
+
+import atexit
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from redis import Redis
+
+from meshwork.local.directory import DataDirectory
+from meshwork.local.services import start_services
+from meshwork.local.supervisor import Supervisor
+
+PREFIX = "meshwork-test-"
+IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ
+
+
+def sweep() -> None:
+    """Remove what sessions that were killed left behind: directories of ours whose lock nobody holds."""
+    for left in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/lock"):
+        if left.stat().st_uid == os.geteuid():
+            with left.open() as lock:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    continue
+                shutil.rmtree(left.parent, ignore_errors=True)
+
+
+def boot() -> None:
+    """Start the services, set the environment, and load Django."""
+    directory = DataDirectory(Path(tempfile.mkdtemp(prefix=PREFIX)))
+    supervisor = Supervisor()
+
+    def end() -> None:
+        supervisor.stop()
+        shutil.rmtree(directory.path, ignore_errors=True)
+        directory.close()
+
+    atexit.register(end)
+    database = os.environ.get("MESH_DATABASE_URL" if IS_WORKER else "MESH_TEST_DATABASE_URL", "")
+    urls = start_services(directory, supervisor, external={"MESH_DATABASE_URL": database}, disposable=True)
+    os.environ.update(
+        urls,
+        DJANGO_SETTINGS_MODULE="meshwork.settings",
+        MESH_DATA_DIR=str(directory.path),
+        MESH_ENV="test",
+        MESH_SECRET_KEY=directory.secret("django"),
+        MESH_NODES_REDIS_PUBLIC=urlsplit(urls["MESH_NODES_REDIS_URL"]).netloc.rpartition("@")[2],
+    )
+    import django
+
+    django.setup()
+
+
+if not IS_WORKER:
+    sweep()
+boot()
+
+
+def emptied(variable: str) -> Iterator[Redis]:
+    """The administrator's client of a Valkey that holds nothing, and no account but the administrator's afterwards."""
+    with Redis.from_url(os.environ[variable]) as client:
+        client.flushall()
+        yield client
+        client.flushall()
+        for user in client.acl_users():
+            if user != "default":
+                client.acl_deluser(user)
+
+
+@pytest.fixture
+def platform_redis() -> Iterator[Redis]:
+    """The platform's Valkey, empty."""
+    yield from emptied("MESH_REDIS_URL")
+
+
+@pytest.fixture
+def nodes_broker() -> Iterator[Redis]:
+    """The nodes' Valkey, empty, as its administrator."""
+    yield from emptied("MESH_NODES_REDIS_URL")
