@@ -1,0 +1,22 @@
+// Everything that every page needs. Server-rendered HTML works without it; this makes it live.
+import "./htmx-global.js";
+import "htmx.org/dist/ext/hx-alpine-compat.js";
+import Alpine from "@alpinejs/csp";
+import { startClocks } from "./clock.js";
+import { copyButton, menu, tabs, themeSwitch, toast } from "./components.js";
+import { startDialogs } from "./dialogs.js";
+import { startLive } from "./live.js";
+import { startShortcuts } from "./shortcuts.js";
+
+Alpine.data("copyButton", copyButton);
+Alpine.data("menu", menu);
+Alpine.data("tabs", tabs);
+Alpine.data("themeSwitch", themeSwitch);
+Alpine.data("toast", toast);
+window.Alpine = Alpine;
+Alpine.start();
+
+startClocks();
+startDialogs();
+startShortcuts();
+startLive();

@@ -1,0 +1,4 @@
+// Extensions look for a global htmx, so it stands there before they are loaded.
+import htmx from "htmx.org";
+
+window.htmx = htmx;
