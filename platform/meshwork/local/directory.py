@@ -8,7 +8,7 @@ import fcntl
 import json
 import os
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import platformdirs
@@ -136,18 +136,15 @@ def _check_ours(path: Path) -> None:
     status = path.stat()
     if status.st_uid != os.geteuid():
         raise DataDirectoryError(
-            f"{path} belongs to another user (uid {status.st_uid}). Set MESH_DATA_DIR to another place."
+            f"{path} belongs to uid {status.st_uid}, not to us. Set MESH_DATA_DIR to another place."
         )
-    entries: Iterable[Path] = path.iterdir()
-    if not any(True for _ in entries):
+    if not any(path.iterdir()):
         return  # empty and ours
     if not (path / "lock").exists():
         raise DataDirectoryError(f"{path} holds something else. Set MESH_DATA_DIR to an empty or a new directory.")
     mode = stat.S_IMODE(status.st_mode)
     if mode & FOREIGN:
-        raise DataDirectoryError(
-            f"{path} is open to others (mode {mode:o}). Look who was there, then: chmod 700 {path}"
-        )
+        raise DataDirectoryError(f"{path} is open to others (mode {mode:o}). Look who was there; then chmod 700.")
 
 
 def _check_reachable(parent: Path, account: Account) -> None:

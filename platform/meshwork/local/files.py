@@ -1,11 +1,13 @@
 """Private files and directories, and the system user that embedded services run as when we are root."""
 
+import contextlib
 import os
 import pwd
 import secrets
 import shutil
 import stat
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +27,7 @@ class Account:
 
 
 def service_account() -> Account | None:
-    """The user that embedded services run as: `meshwork` (made if missing) for root, None (ourselves) for anyone else."""
+    """The user that services run as: `meshwork` (made if missing) for root, None (ourselves) for anyone else."""
     if os.geteuid() != 0:
         return None
     return _find_account() or _make_account()
@@ -94,3 +96,26 @@ def secret(path: Path) -> str:
     if not path.exists():
         write_private(path, secrets.token_urlsafe(32))
     return read_private(path)
+
+
+def place(source: Path, target: Path) -> None:
+    """A file (program or library) at `target` that every user may read: a hard link where possible, else a copy."""
+    mode = stat.S_IMODE(source.stat().st_mode)
+    public = 0o755 if mode & stat.S_IXUSR else 0o644
+    if mode & public == public:
+        with contextlib.suppress(OSError):  # another disk, or a file system without links
+            os.link(source, target)
+            return
+    shutil.copyfile(source, target)
+    target.chmod(public)
+
+
+def place_tree(source: Path, target: Path, names: Callable[[Path], bool] = lambda _: True) -> None:
+    """The files under `source` whose paths `names` accepts, placed under `target`; every user may pass the folders."""
+    target.mkdir(parents=True)
+    target.chmod(0o755)  # whatever the umask says
+    for entry in sorted(source.iterdir()):
+        if entry.is_dir():
+            place_tree(entry, target / entry.name, names)
+        elif names(entry):
+            place(entry, target / entry.name)

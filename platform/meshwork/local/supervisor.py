@@ -249,7 +249,7 @@ def _spawn(process: Process) -> subprocess.Popen[bytes]:
             user=account.uid if account else None,
             group=account.gid if account else None,
             extra_groups=[] if account else None,
-            preexec_fn=die_with(os.getpid(), process.stop_signal),  # noqa: PLW1509
+            preexec_fn=die_with(os.getpid(), process.stop_signal),
         )
     except subprocess.SubprocessError as error:
         raise OSError(str(error)) from error

