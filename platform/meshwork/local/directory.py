@@ -64,18 +64,20 @@ class DataDirectory:
         return secret(self.path / "secrets" / name)
 
     def choose_ports(self, preferred: Mapping[str, int]) -> dict[str, int]:
-        """A free port for each name: the one it had last time, else the preferred one, else another. Remembered."""
+        """A free port for each name: last time's, else the preferred one (0: any), else one near it. Remembered."""
         file = self.path / "ports.json"
         before: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
         chosen: dict[str, int] = {}
         for name, port in preferred.items():
-            chosen[name] = ports.choose([before.get(name, port), port], chosen.values())
+            near = range(port, port + 10) if port else ()
+            chosen[name] = ports.choose([before.get(name, port), *near], chosen.values())
         write_private(file, json.dumps(before | chosen, indent=1))
         return chosen
 
     def publish_environment(self, environment: Mapping[str, str]) -> None:
         """Let `meshwork local exec` of the same user join the running stack."""
-        write_private(self.path / "environment.json", json.dumps(dict(environment)))
+        ours = {name: value for name, value in environment.items() if name.startswith("MESH_")}
+        write_private(self.path / "environment.json", json.dumps(ours))
 
     def forget_environment(self) -> None:
         """The stack is no longer there to join."""
@@ -115,7 +117,7 @@ class DataDirectory:
 
 
 def running_environment(path: Path) -> dict[str, str] | None:
-    """The environment of the stack that is running in `path` and is ours, or None."""
+    """What the stack that is running in `path` set in the environment (MESH_…), or None."""
     lock, file = path / "lock", path / "environment.json"
     with contextlib.suppress(OSError):
         descriptor = os.open(lock, os.O_RDWR)

@@ -105,12 +105,13 @@ class Supervisor:
         with self._changed:
             self._children.pop(name, None)
 
-    def restart(self, name: str) -> None:
-        """Stop the process and start it again; no death is counted."""
-        self._stop({name})
+    def restart(self, names: Iterable[str]) -> None:
+        """Stop these processes together and start them again; no death is counted."""
+        chosen = set(names)
+        self._stop(chosen)
         with self._changed:
-            child = self._children[name]
-            child.wanted, child.start_at = True, 0.0
+            for child in (self._children[name] for name in chosen):
+                child.wanted, child.start_at, child.quick_deaths = True, 0.0, 0
             self._changed.notify_all()
 
     def stop(self) -> None:
