@@ -37,7 +37,7 @@ function options(data, width) {
     height: HEIGHT,
     tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
     scales: { y: { range: (_, low, high) => [Math.min(0, low), high > 0 ? high * 1.1 : 1] } },
-    axes: [axis({ values: moments }), axis({ size: 56 })],
+    axes: [axis({ values: moments, size: 32 }), axis({ size: 56 })],
     series: [{ label: "UTC", value: "{YYYY}-{MM}-{DD} {HH}:{mm}" }, ...series],
   };
 }
