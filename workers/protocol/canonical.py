@@ -1,0 +1,61 @@
+"""RFC 8785 canonical JSON, narrowed to ASCII keys, integers below 2^53 and no floats: what is hashed or signed."""
+
+import json
+from typing import Any
+
+from workers.protocol.errors import NotCanonical
+
+LARGEST = 2**53 - 1
+DEEPEST = 32
+
+
+def check(value: Any, depth: int = 0) -> None:
+    """Raise NotCanonical unless the value can be written canonically."""
+    if depth > DEEPEST:
+        raise NotCanonical("Nested too deeply.")
+    if isinstance(value, dict):
+        if not all(isinstance(key, str) and key.isascii() for key in value):
+            raise NotCanonical("Keys must be ASCII text.")
+        for item in value.values():
+            check(item, depth + 1)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            check(item, depth + 1)
+    else:
+        _check_scalar(value)
+
+
+def _check_scalar(value: Any) -> None:
+    """Text, integers within range, yes, no and nothing."""
+    if isinstance(value, str):
+        if any("\ud800" <= c <= "\udfff" for c in value):
+            raise NotCanonical("Text must be valid Unicode.")
+    elif isinstance(value, int):
+        if abs(value) > LARGEST:
+            raise NotCanonical("An integer beyond 2^53 must be a decimal string.")
+    elif value is not None:
+        raise NotCanonical(f"A {type(value).__name__} cannot be signed; use integers or decimal strings.")
+
+
+def dumps(value: Any) -> bytes:
+    """The one byte form of a value, as UTF-8."""
+    check(value)
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise NotCanonical("A key stands twice.")
+    return found
+
+
+def loads(data: bytes) -> Any:
+    """Parse, and refuse whatever is not the canonical form of what it says."""
+    try:
+        value = json.loads(data.decode("utf-8"), object_pairs_hook=_no_duplicates)
+    except (UnicodeDecodeError, ValueError, RecursionError) as error:
+        raise NotCanonical(f"Not JSON: {error}") from error
+    if dumps(value) != data:
+        raise NotCanonical
+    return value

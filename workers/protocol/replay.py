@@ -1,0 +1,65 @@
+"""Replay guards: (from, id) of every accepted message is kept until it expires."""
+
+import sqlite3
+import threading
+import time
+from pathlib import Path
+from typing import Protocol
+
+
+class ReplayGuard(Protocol):
+    """Remembers messages."""
+
+    def seen(self, sender: str, message_id: str, expires_at_ms: int) -> bool:
+        """Record the message; True if it was there before. Atomic."""
+
+
+class MemoryReplayGuard:
+    """For one process that loses nothing by forgetting at its end."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str], int] = {}
+        self._lock = threading.Lock()
+
+    def seen(self, sender: str, message_id: str, expires_at_ms: int) -> bool:
+        now = int(time.time() * 1000)
+        with self._lock:
+            if len(self._known) > 10_000:
+                self._known = {k: at for k, at in self._known.items() if at >= now}
+            if (sender, message_id) in self._known:
+                return True
+            self._known[(sender, message_id)] = expires_at_ms
+            return False
+
+
+class SqliteReplayGuard:
+    """Durable: a message accepted before a kill is refused after it. Shared by the processes of one node."""
+
+    PRUNE_EVERY = 500
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._count = 0
+        with self._connect() as db:
+            db.execute("PRAGMA journal_mode=WAL")
+            db.execute(
+                "CREATE TABLE IF NOT EXISTS seen (sender TEXT, id TEXT, expires_at INTEGER, PRIMARY KEY (sender, id))"
+            )
+        db.close()
+
+    def _connect(self) -> sqlite3.Connection:
+        db = sqlite3.connect(self.path, timeout=10)
+        db.execute("PRAGMA synchronous=FULL")
+        return db
+
+    def seen(self, sender: str, message_id: str, expires_at_ms: int) -> bool:
+        db = self._connect()
+        try:
+            with db:
+                self._count += 1
+                if self._count % self.PRUNE_EVERY == 0:
+                    db.execute("DELETE FROM seen WHERE expires_at < ?", (int(time.time() * 1000) - 60_000,))
+                row = (sender, message_id, expires_at_ms)
+                return db.execute("INSERT OR IGNORE INTO seen VALUES (?, ?, ?)", row).rowcount == 0
+        finally:
+            db.close()
