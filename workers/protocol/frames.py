@@ -1,4 +1,4 @@
-"""Tensor frames: a length-prefixed canonical JSON header, then arrays aligned to 64 bytes; hashed and sealed as bytes."""
+"""Tensor frames: a length-prefixed canonical JSON header, then arrays aligned to 64 bytes."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

@@ -110,7 +110,7 @@ class TaskHandback(Body):
 
 
 class TaskResult(Body):
-    """What came of an attempt. `result_sha256` is of the plain result, `sealed_sha256` of the sealed bytes beside it."""
+    """What came of an attempt; the hashes are of the plain result and of the sealed bytes beside it."""
 
     job: str
     task: str
