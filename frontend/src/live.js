@@ -1,7 +1,7 @@
 // One WebSocket for the page. Elements say what they watch with data-live="topic other.topic"; every message
 // becomes a DOM event "live:<topic>" on <body>, which hx-trigger="live:<topic> from:body" turns into a refetch.
 
-const PING_MS = 4000;
+const PING_MS = 2000;
 const STALE_MS = 10_000;
 const DEAD_MS = 20_000;
 const BURST_MS = 250;
