@@ -1,7 +1,8 @@
 """`make bench`: measures figures beside their peers, prints a table and one JSON line each.
 
-A figure is a module of bench/figures with `measure()`, which returns one dictionary, or several, with the keys figure, ours,
-unit, peer, theirs, ratio, n and note. Ours and the peer's are measured in the same run; a missing peer is said to be missing.
+A figure is a module of bench/figures with `measure()`, which returns one dictionary, or several, with the keys figure,
+ours, unit, peer, theirs, ratio, n and note. Ours and the peer's are measured in the same run; a missing peer is said to
+be missing.
 """
 
 import argparse
@@ -40,7 +41,7 @@ def table(rows: list[dict[str, Any]]) -> str:
         ratio = "" if row["ratio"] is None else f"{row['ratio']:.2f}"
         note = " · ".join(str(part) for part in (row["peer"], row["note"]) if part)
         lines.append(
-            f"{row['figure']:<24}{row['ours']!s:>14} {row['unit']:<14}{theirs if theirs is not None else '–'!s:>14} "
+            f"{row['figure']:<24}{row['ours']!s:>14} {row['unit']:<14}{theirs if theirs is not None else '-'!s:>14} "
             f"{ratio:>8}  {note}"
         )
     return "\n".join(lines)

@@ -12,6 +12,6 @@ class StoredMailBackend(BaseEmailBackend):
     """Stores each message as a StoredMail row; `/dev/mail` shows them."""
 
     def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:
-        rows = [StoredMail(to=", ".join(m.to), subject=m.subject, body=m.body) for m in email_messages]
+        rows = [StoredMail(to=", ".join(m.to), subject=str(m.subject), body=str(m.body)) for m in email_messages]
         StoredMail.objects.bulk_create(rows)
         return len(rows)

@@ -1,6 +1,7 @@
 """WebSockets: live topics for people (session, own Origin only) and presence for nodes (no cookies; signatures)."""
 
 from importlib.util import find_spec
+from typing import Any
 
 from channels.auth import AuthMiddlewareStack
 from channels.routing import URLRouter
@@ -10,7 +11,7 @@ from django.urls import path
 from apps.core.live import LiveConsumer
 
 live = AllowedHostsOriginValidator(AuthMiddlewareStack(LiveConsumer.as_asgi()))
-routes = [path("ws/live", live)]
+routes: list[Any] = [path("ws/live", live)]
 if find_spec("apps.pool.gateway"):
     from apps.pool.gateway import NodeConsumer
 

@@ -9,6 +9,7 @@ from django.shortcuts import render
 
 from apps.core import platform_keys
 from apps.core.models import StoredMail
+from workers.protocol.keys import b64
 
 
 def well_known(request: HttpRequest) -> JsonResponse:
@@ -22,7 +23,7 @@ def well_known(request: HttpRequest) -> JsonResponse:
                 "gateway": settings.GATEWAY_URL,
             },
             "root_fingerprint": platform_keys.root_fingerprint(),
-            "root_public": platform_keys.b64(platform_keys.root_public()),
+            "root_public": b64(platform_keys.root_public()),
             "key_list": platform_keys.key_list(),
         }
     )

@@ -74,7 +74,7 @@ def serve_broker(config: NodeConfig, lane: str) -> None:
     runner = make_runner(config)
     app = make_app(runner.identity, lane)
 
-    @app.task(name="mesh.run")  # type: ignore[untyped-decorator]
+    @app.task(name="mesh.run")
     def run(envelope: dict[str, Any]) -> None:
         runner.run(envelope)
 

@@ -7,7 +7,7 @@ import msgspec
 from workers.protocol.errors import UnknownField, WrongKind
 
 
-class Body(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+class Body(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """What all bodies share: strictness."""
 
 

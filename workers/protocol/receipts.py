@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from workers.protocol import merkle
@@ -98,13 +99,9 @@ def _verify_transfers(body: Mapping[str, Any], keys: KeyList, verdict: Verdict) 
     """Every transfer stands in a signed block; returns what was paid, by kind, in base units."""
     headers: dict[int, Mapping[str, Any]] = {}
     for block in body["blocks"]:
-        opened = open_document(
-            block["signature"],
-            kind=BLOCK_KIND,
-            resolve=lambda kid, at=block["header"]["sealed_at"]: keys.resolve(kid, at),
-            net=keys.network,
-        )
         header = block["header"]
+        resolve = partial(keys.resolve, at_ms=header["sealed_at"])
+        opened = open_document(block["signature"], kind=BLOCK_KIND, resolve=resolve, net=keys.network)
         holds = block_hash(header) == block["hash"] and opened.body == {
             "hash": block["hash"],
             "height": header["height"],
