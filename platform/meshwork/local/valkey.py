@@ -6,7 +6,9 @@ from importlib import metadata, util
 from pathlib import Path
 
 from redis import Redis
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.retry import Retry
 
 from meshwork.local.errors import PackageMissingError
 from meshwork.local.files import Account, place, private_directory, write_private
@@ -79,7 +81,7 @@ class Valkey:
     def is_ready(self) -> bool:
         """Whether it answers its administrator (it does not while it loads its file)."""
         try:
-            with Redis.from_url(self.url, socket_timeout=2) as client:
+            with Redis.from_url(self.url, socket_timeout=2, retry=Retry(NoBackoff(), 0)) as client:
                 return bool(client.ping())
         except RedisError:
             return False
