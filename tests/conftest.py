@@ -10,6 +10,7 @@ import fcntl
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -26,9 +27,10 @@ IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ
 
 
 def sweep() -> None:
-    """Remove what sessions that were killed left behind: directories of ours whose lock nobody holds."""
+    """Remove what sessions that were killed left behind: directories of ours, a minute old, whose lock nobody holds."""
     for left in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/lock"):
-        if left.stat().st_uid == os.geteuid():
+        status = left.stat()
+        if status.st_uid == os.geteuid() and status.st_mtime < time.time() - 60:
             with left.open() as lock:
                 try:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
