@@ -30,12 +30,22 @@ def root(leaves: Sequence[bytes]) -> bytes:
     return _levels(leaves)[-1][0] if leaves else sha256(b"").digest()
 
 
+def inclusion_proofs(leaves: Sequence[bytes], indexes: Sequence[int]) -> list[list[bytes]]:
+    """The siblings from each leaf up to the root, the tree being built once. Raises IndexError."""
+    if any(not 0 <= index < len(leaves) for index in indexes):
+        raise IndexError(indexes)
+    levels = _levels(leaves)[:-1] if leaves else []
+    return [_siblings(levels, index) for index in indexes]
+
+
 def inclusion_proof(leaves: Sequence[bytes], index: int) -> list[bytes]:
     """The siblings from a leaf up to the root. Raises IndexError."""
-    if not 0 <= index < len(leaves):
-        raise IndexError(index)
+    return inclusion_proofs(leaves, [index])[0]
+
+
+def _siblings(levels: list[list[bytes]], index: int) -> list[bytes]:
     proof = []
-    for level in _levels(leaves)[:-1]:
+    for level in levels:
         sibling = index ^ 1
         if sibling < len(level):
             proof.append(level[sibling])
