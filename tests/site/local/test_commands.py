@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from meshwork.local.reload import Watcher
-from tests.site.local.waiting import until
+from tests.site.local.seeing import servers_of, until
 
 EXEC = (sys.executable, "-m", "meshwork.local", "exec")
 SHOW = (sys.executable, "-c", "import json, os; print(json.dumps(dict(os.environ)))")
@@ -29,14 +29,8 @@ def environment() -> Iterator[dict[str, str]]:
 
 
 def services_of(environment: dict[str, str]) -> list[psutil.Process]:
-    """The servers whose command line names this data directory."""
-    folder = environment["MESH_DATA_DIR"]
-    found = []
-    for process in psutil.process_iter(["cmdline", "name"]):
-        line = process.info["cmdline"] or []
-        if process.info["name"] in {"postgres", "valkey-server"} and any(folder in word for word in line):
-            found.append(process)
-    return found
+    """The servers of the environment's data directory."""
+    return servers_of(Path(environment["MESH_DATA_DIR"]))
 
 
 def started(environment: dict[str, str], *command: str) -> subprocess.Popen[str]:

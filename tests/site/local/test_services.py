@@ -19,7 +19,7 @@ from redis.retry import Retry
 from meshwork.local.errors import ExternalServiceError
 from meshwork.local.postgres import Postgres
 from meshwork.local.stack import Stack, services_up
-from tests.site.local.waiting import until
+from tests.site.local.seeing import until
 
 VALKEYS = {"valkey-platform": "MESH_REDIS_URL", "valkey-nodes": "MESH_NODES_REDIS_URL"}
 SERVICES = ("postgres", *VALKEYS)

@@ -7,12 +7,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-import psutil
 import psycopg
 import pytest
 from redis import Redis
 
-from tests.site.local.waiting import until
+from tests.site.local.seeing import servers_of, until
 
 CONFTEST = Path(__file__).parents[2] / "conftest.py"
 SESSION = f"""
@@ -40,12 +39,8 @@ class Session:
         self.directory = Path(directory)
 
     def servers(self) -> set[str]:
-        """The names of the servers that run from its directory."""
-        found = set()
-        for process in psutil.process_iter(["cmdline", "name"]):
-            if any(str(self.directory) in word for word in process.info["cmdline"] or []):
-                found.add(process.info["name"])
-        return found
+        """The names of its servers."""
+        return {process.name() for process in servers_of(self.directory)}
 
     def end(self, number: signal.Signals) -> None:
         """Send the signal and wait."""

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -13,7 +14,7 @@ import pytest
 from meshwork.local import logs
 from meshwork.local.errors import ServiceFailedError
 from meshwork.local.supervisor import Process, Supervisor
-from tests.site.local.waiting import until
+from tests.site.local.seeing import until
 
 FOREVER = ("sleep", "300")
 
@@ -47,6 +48,10 @@ def pid_of(supervisor: Supervisor, name: str = "worker") -> int:
     pid = supervisor.pid(name)
     assert pid is not None
     return pid
+
+
+def has_text(log: Path) -> bool:
+    return log.exists() and bool(log.read_text())
 
 
 def is_running(pid: int) -> bool:
@@ -138,7 +143,7 @@ def test_higher_stages_are_stopped_first(supervisor: Supervisor, tmp_path: Path)
         script = f"trap 'echo {name} >> {order}; exit' TERM; echo up; while :; do sleep 0.05; done"
         supervisor.add(process(tmp_path, ("sh", "-c", script), name, stage=stage))
     for name in supervisor.names():
-        until(lambda log=tmp_path / f"{name}.log": log.exists() and log.read_text())
+        until(partial(has_text, tmp_path / f"{name}.log"))
     supervisor.stop()
     assert order.read_text().split() == ["node", "site", "service"]
 
