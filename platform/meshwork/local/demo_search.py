@@ -13,11 +13,11 @@ FIRST = 3
 # Each question with the topics of Python's own documentation that answer it (some texts stand under several topics).
 QUESTIONS: tuple[tuple[str, frozenset[str]], ...] = (
     ("How do I leave a loop early?", frozenset({"break", "for", "while", "compound"})),
-    ("How can I check a condition while debugging and stop if it is false?", frozenset({"assert"})),
+    ("Insert debugging assertions that can be switched off", frozenset({"assert"})),
     ("Write an anonymous function in a single expression", frozenset({"lambda"})),
     ("Catch an error and run clean-up code afterwards", frozenset({"try", "compound", "exceptions"})),
     ("Load another module into my program", frozenset({"import"})),
-    ("Make a function that produces values one at a time, lazily", frozenset({"yield", "types", "typesfunctions"})),
+    ("Make a generator that yields values one at a time", frozenset({"yield", "types", "typesfunctions"})),
     ("Convert text to upper case or split it into words", frozenset({"string-methods"})),
     ("Step through a program and inspect variables at a breakpoint", frozenset({"debugger"})),
     ("Let an inner function rebind a variable of the enclosing function", frozenset({"nonlocal", "global"})),
