@@ -2,6 +2,7 @@
 
 up     services, database and the platform's processes, until Ctrl-C
 exec   one command with the services up and the environment set
+demo   a whole network with nodes, and a job played through it
 """
 
 import argparse
@@ -41,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         say(f"meshwork: {error}")
         return 1
     except Stopped as stopped:
-        return 0 if options.command is up else 128 + stopped.signal
+        return 0 if options.command in {up, play} else 128 + stopped.signal
 
 
 def _stop_once(number: int, frame: FrameType | None) -> None:
@@ -63,6 +64,9 @@ def parser() -> argparse.ArgumentParser:
     exec_command.add_argument("--fresh", action="store_true", help="in a new data directory, removed afterwards")
     exec_command.add_argument("argv", nargs="+", metavar="COMMAND")
     exec_command.set_defaults(command=execute)
+    demo_command = commands.add_parser("demo", help="start a whole network and play a job through it")
+    demo_command.add_argument("--once", action="store_true", help="in a fresh data directory; exit when played")
+    demo_command.set_defaults(command=play)
     return made
 
 
@@ -83,6 +87,13 @@ def up(options: argparse.Namespace) -> int:
             if changed:
                 say(f"{changed[0].name} changed: restarting")
                 running.supervisor.restart(names)
+
+
+def play(options: argparse.Namespace) -> int:
+    """The demo."""
+    from meshwork.local.demo import demo
+
+    return demo(once=options.once)
 
 
 def execute(options: argparse.Namespace) -> int:
