@@ -63,6 +63,8 @@ INSTALLED_APPS = [
 INSTALLED_APPS = [
     app for app in INSTALLED_APPS if not app.startswith("apps.") or (ROOT / app.replace(".", "/") / "apps.py").exists()
 ]
+if PROCESS == "node_api":  # allauth insists on its middleware, which the node API does without
+    INSTALLED_APPS = [app for app in INSTALLED_APPS if not app.startswith("allauth")]
 
 SITE_MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",

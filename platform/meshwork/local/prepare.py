@@ -7,10 +7,11 @@ from django.core.management import call_command
 
 
 def main() -> None:
-    """Migrate the database and collect the static files that the site's server mounts."""
+    """Migrate the database, write the first block unless it exists, collect static files for the site to mount."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "meshwork.settings")
     django.setup()
     call_command("migrate", interactive=False, verbosity=0)
+    call_command("genesis")
     call_command("collectstatic", interactive=False, verbosity=0)
 
 

@@ -19,7 +19,9 @@ def platform_processes(
 ) -> list[Process]:
     """Site, node API, Celery worker and beat, dispatcher. `ports` has "site" and "node_api"."""
     static = directory.path / "static"
-    mount = ("--static-path-route", "/static", "--static-path-mount", str(static)) if mount_static else ()
+    # Names carry no hash outside production: a browser may keep them for a minute only.
+    mounted = ("--static-path-route", "/static", "--static-path-mount", str(static), "--static-path-expires", "60")
+    mount = mounted if mount_static else ()
     site = (*GRANIAN, "--port", str(ports["site"]), "--interface", "asgi", "--ws", *mount, "meshwork.asgi:application")
     node_api = (
         *GRANIAN,
