@@ -122,7 +122,7 @@ DATABASES = {
         **environ.Env.db_url_config(text("MESH_DATABASE_URL")),
         "CONN_MAX_AGE": None if PROCESS == "node_api" else 0,
         "CONN_HEALTH_CHECKS": True,
-        "OPTIONS": {} if PROCESS == "node_api" else {"pool": {"min_size": 1, "max_size": 12}},
+        "OPTIONS": {} if PROCESS == "node_api" or ENVIRONMENT == "test" else {"pool": {"min_size": 1, "max_size": 12}},
     }
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
