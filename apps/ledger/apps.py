@@ -7,3 +7,8 @@ class LedgerConfig(AppConfig):
     name = "apps.ledger"
     label = "ledger"
     verbose_name = "Ledger"
+
+    def ready(self) -> None:
+        from apps.core import live
+
+        live.register_topic("ledger", lambda user, rest: not rest)

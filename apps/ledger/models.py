@@ -58,6 +58,10 @@ class TransferQuerySet(models.QuerySet["Transfer"]):
     def sealed(self) -> "TransferQuerySet":
         return self.exclude(sealing=None)
 
+    def in_block(self, height: int) -> "TransferQuerySet":
+        """A block's transfers in its order."""
+        return self.filter(sealing__block=height).order_by("sealing__position")
+
     def touching(self, accounts: "models.QuerySet[Account] | list[Account]") -> "TransferQuerySet":
         return self.filter(Q(debit__in=accounts) | Q(credit__in=accounts))
 

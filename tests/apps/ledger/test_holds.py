@@ -5,6 +5,7 @@ from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
+from pytest_django import DjangoAssertNumQueries
 
 from apps.core.models import User
 from apps.ledger import accounts, holds
@@ -193,10 +194,10 @@ def test_many_settlements_fail_each_for_itself(ada: Account, hold: Hold, aside: 
 
 
 def test_settling_many_holds_asks_the_database_no_more_often(
-    ada: Account, bert: Account, fund: Fund, django_assert_num_queries: object
+    ada: Account, bert: Account, fund: Fund, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     fund(ada, 1_000)
     for count in (2, 50):
         placed = [place(ada, 1) for _ in range(count)]
-        with django_assert_num_queries(5):  # type: ignore[operator]
+        with django_assert_num_queries(5):
             holds.settle_many([Settlement(h.pk, [leg(bert, 1)]) for h in placed], now=NOW)

@@ -1,0 +1,70 @@
+"""The public form of a transfer: what blocks seal and receipts show."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from hashlib import sha256
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from apps.ledger.models import TransferQuerySet
+from workers.protocol import canonical
+from workers.protocol.blocks import transfer_leaf
+from workers.protocol.clock import unix_ms
+
+
+class Row(NamedTuple):
+    """What the public form is made of, and where the transfer stands."""
+
+    id: UUID
+    debit_kind: str
+    debit_owner: str
+    credit_kind: str
+    credit_owner: str
+    amount: int
+    kind: str
+    memo: str
+    at: datetime
+    hold_id: UUID | None
+    authorisation: dict[str, Any]
+    block: int | None
+    position: int | None
+
+
+def rows(transfers: TransferQuerySet) -> Iterator[Row]:
+    """Transfers as rows, in the queryset's order, never all in memory."""
+    columns = transfers.values_list(
+        "id",
+        "debit__kind",
+        "debit__owner",
+        "credit__kind",
+        "credit__owner",
+        "amount",
+        "kind",
+        "memo",
+        "at",
+        "hold_id",
+        "authorisation",
+        "sealing__block_id",
+        "sealing__position",
+    )
+    return map(Row._make, columns.iterator(chunk_size=2000))
+
+
+def public_form(row: Row) -> dict[str, Any]:
+    """The transfer as everybody may see it; its authorisation by hash alone, since that names people's requests."""
+    return {
+        "txId": str(row.id),
+        "from": f"{row.debit_kind}:{row.debit_owner}",
+        "to": f"{row.credit_kind}:{row.credit_owner}",
+        "amount": str(row.amount),
+        "txType": row.kind,
+        "memo": row.memo,
+        "timestamp": unix_ms(row.at),
+        "hold": str(row.hold_id) if row.hold_id else None,
+        "authorisation": sha256(canonical.dumps(row.authorisation)).hexdigest(),
+    }
+
+
+def leaf(row: Row) -> bytes:
+    """The transfer's leaf in its block's tree."""
+    return transfer_leaf(public_form(row))

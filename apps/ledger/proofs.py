@@ -1,0 +1,43 @@
+"""Proofs that transfers stand in sealed blocks, in the form that receipts carry."""
+
+from collections.abc import Collection
+from typing import Any
+from uuid import UUID
+
+from apps.ledger.blocks import header_of
+from apps.ledger.leaves import leaf, public_form, rows
+from apps.ledger.models import Block, Transfer
+from workers.protocol import merkle
+
+
+def transfer_proof(transfer_id: UUID) -> dict[str, Any] | None:
+    """`{leaf, index, proof, block}` of one transfer; None while it is pending or unknown."""
+    proofs = transfer_proofs([transfer_id])
+    return proofs[0] if proofs else None
+
+
+def transfer_proofs(transfer_ids: Collection[UUID]) -> list[dict[str, Any]] | None:
+    """The proofs of several transfers in the chain's order; None while one of them is pending or unknown."""
+    wanted = set(transfer_ids)
+    heights = list(Transfer.objects.filter(pk__in=wanted).sealed().values_list("sealing__block_id", flat=True))
+    if len(heights) < len(wanted):
+        return None
+    return [proof for height in sorted(set(heights)) for proof in _proofs(height, wanted)]
+
+
+def block_form(block: Block) -> dict[str, Any]:
+    """`{header, hash, signature}`: what a receipt says of a block."""
+    return {"header": header_of(block), "hash": block.hash, "signature": block.document}
+
+
+def _proofs(height: int, wanted: set[UUID]) -> list[dict[str, Any]]:
+    leaves, shown = [], []
+    for place, row in enumerate(rows(Transfer.objects.in_block(height))):
+        leaves.append(leaf(row))
+        if row.id in wanted:
+            shown.append((place, public_form(row)))
+    found = merkle.inclusion_proofs(leaves, [place for place, _ in shown])
+    return [
+        {"leaf": form, "index": place, "proof": [sibling.hex() for sibling in siblings], "block": height}
+        for (place, form), siblings in zip(shown, found, strict=True)
+    ]
