@@ -1,0 +1,23 @@
+"""People who run nodes: applications, stakes, nodes and their keys, wallets, API keys."""
+
+from typing import Any
+
+from django.apps import AppConfig
+
+
+class OperatorsConfig(AppConfig):
+    name = "apps.operators"
+    label = "operators"
+    verbose_name = "Operators"
+
+    def ready(self) -> None:
+        from apps.core import live
+
+        live.register_topic("node", may_watch_node)
+
+
+def may_watch_node(user: Any, node_id: str) -> bool:
+    """A node's own operator and staff."""
+    from apps.operators.models import Node
+
+    return Node.objects.visible_to(user).filter(pk=node_id).exists()

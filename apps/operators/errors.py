@@ -1,0 +1,146 @@
+"""What operators meet.
+
+OperatorError
+├── ApplicationClosed, ApplicationMissing, ReasonMissing, SelfReview
+├── NotApproved, StakeMissing, StakeLocked
+├── TokenInvalid, TokenUsed, TokenExpired
+├── ChallengeInvalid, PowInvalid, KeyInUse, NameInUse, TooManyNodes
+├── NodeMoveRefused
+├── KeyRevoked
+└── WalletRefused
+"""
+
+from apps.core.errors import MeshError
+
+
+class OperatorError(MeshError):
+    """That cannot be done."""
+
+    code = "operator_error"
+    status = 409
+
+
+class ApplicationClosed(OperatorError):
+    """The application has been decided, or is being reviewed, and cannot be changed now."""
+
+    code = "application_closed"
+
+
+class ReasonMissing(OperatorError):
+    """A rejection needs a reason that names what was not met."""
+
+    code = "reason_missing"
+    status = 400
+
+
+class NotApproved(OperatorError):
+    """Only approved operators can do this. Apply first."""
+
+    code = "not_approved"
+    status = 403
+
+
+class StakeMissing(OperatorError):
+    """The tier's stake is not locked yet."""
+
+    code = "stake_missing"
+
+
+class StakeLocked(OperatorError):
+    """The stake is locked already."""
+
+    code = "stake_locked"
+
+
+class TokenInvalid(OperatorError):
+    """The enrolment token is not one of this network. Make a new one on the Register page."""
+
+    code = "token_invalid"
+    status = 401
+
+
+class TokenUsed(OperatorError):
+    """The enrolment token was used before. Make a new one on the Register page."""
+
+    code = "token_used"
+    status = 401
+
+
+class TokenExpired(OperatorError):
+    """The enrolment token has expired. Make a new one on the Register page."""
+
+    code = "token_expired"
+    status = 401
+
+
+class ChallengeInvalid(OperatorError):
+    """The challenge was not made for this token, or has expired."""
+
+    code = "challenge_invalid"
+    status = 400
+
+
+class PowInvalid(OperatorError):
+    """The proof-of-work does not solve the challenge."""
+
+    code = "pow_invalid"
+    status = 400
+
+
+class KeyInUse(OperatorError):
+    """Another node has this key."""
+
+    code = "key_in_use"
+
+
+class NameInUse(OperatorError):
+    """Another of your nodes has this name."""
+
+    code = "name_in_use"
+
+
+class TooManyNodes(OperatorError):
+    """You have as many nodes as the network allows one operator."""
+
+    code = "too_many_nodes"
+
+
+class NodeMoveRefused(OperatorError):
+    """The node cannot go to that state from the one it is in."""
+
+    code = "node_move_refused"
+
+
+class WalletRefused(OperatorError):
+    """The wallet's signature does not fit the challenge, or the challenge has expired."""
+
+    code = "wallet_refused"
+    status = 400
+
+
+class WalletInUse(OperatorError):
+    """The wallet is bound to another account."""
+
+    code = "wallet_in_use"
+
+
+class LoginRefused(OperatorError):
+    """E-mail and password do not fit an account."""
+
+    code = "login_refused"
+    status = 401
+
+
+class SecondFactorNeeded(OperatorError):
+    """This account has a second factor. Make an API key on the site and use `mesh login --key`."""
+
+    code = "second_factor_needed"
+    status = 403
+
+
+class TooManyAttempts(OperatorError):
+    """Too many attempts. Wait a minute."""
+
+    code = "too_many_attempts"
+    status = 429
+    retry_after = 60
