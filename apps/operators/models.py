@@ -5,9 +5,12 @@ from datetime import datetime
 from typing import Any
 
 from django.conf import settings
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
+
+from apps.core import events
+from apps.operators.errors import NodeMoveRefused
 
 
 class Tier(models.TextChoices):
@@ -192,7 +195,6 @@ class Node(models.Model):
     kid = models.CharField(max_length=16, unique=True)
     probe = models.JSONField(default=dict)
     lanes = models.JSONField(default=dict)
-    served_models = models.JSONField(default=list)
     transport = models.CharField(max_length=8, choices=Transport, default=Transport.CELERY)
     broker_secret_sha256 = models.CharField(max_length=64, blank=True)
     free_slots = models.JSONField(default=dict)
@@ -230,6 +232,33 @@ class Node(models.Model):
     def gflops(self) -> int:
         """What the probe measured, float32."""
         return int(self.probe.get("gflops", 0))
+
+    @transaction.atomic
+    def move(self, to: NodeStatus, reason: str, next_step: str, now: datetime, **changes: Any) -> bool:
+        """Go to a state from the one this row was read in, with a line of history and an event.
+
+        False where it was moved meanwhile. Raises NodeMoveRefused for a move that the table does not have.
+        """
+        old = NodeStatus(self.status)
+        if to not in NODE_TRANSITIONS[old]:
+            raise NodeMoveRefused(f"A node that is {old.label} cannot become {NodeStatus(to).label}.")
+        values = {"status": to, "reason": reason, "next_step": next_step, "status_at": now, **changes}
+        if Node.objects.filter(pk=self.pk, status=old).update(**values) != 1:
+            return False
+        for name, value in values.items():
+            setattr(self, name, value)
+        NodeEvent.objects.create(node=self, at=now, old=old, new=to, reason=reason)
+        topics = ["network", f"node.{self.pk}", f"user.{self.operator.user_id}"]
+        data = {"name": self.name, "status": str(to), "reason": reason}
+        events.emit(node_event_kind(old, NodeStatus(to)), subject=self.pk, topics=topics, data=data, now=now)
+        return True
+
+
+def node_event_kind(old: NodeStatus, new: NodeStatus) -> str:
+    """The event's kind: joined and left are what the network counts."""
+    if new == NodeStatus.ONLINE and old != NodeStatus.DRAINING:
+        return "node.joined"
+    return "node.left" if new in {NodeStatus.OFFLINE, NodeStatus.REVOKED, NodeStatus.SUSPENDED} else "node.changed"
 
 
 class NodeEvent(models.Model):

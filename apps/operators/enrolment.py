@@ -1,0 +1,152 @@
+"""Enrolling a node: a one-use token, a challenge bound to it, proof-of-work, and the node's own keys."""
+
+import hmac
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Any
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+
+from apps.core import parameters, platform_keys
+from apps.operators import mail
+from apps.operators.errors import (
+    ChallengeInvalid,
+    KeyInUse,
+    NameInUse,
+    NotApproved,
+    PowInvalid,
+    StakeMissing,
+    TokenExpired,
+    TokenInvalid,
+    TokenUsed,
+    TooManyNodes,
+)
+from apps.operators.models import EnrolmentToken, Node, NodeStatus, Operator
+from workers.protocol import pow as proof_of_work
+from workers.protocol.clock import unix_ms
+from workers.protocol.ids import new_id
+from workers.protocol.keys import b64, kid_of
+
+PREFIX = "mwt"
+FINGERPRINT_DIGITS = 16
+CHALLENGE_MS = 600_000
+
+
+@dataclass(frozen=True)
+class Enrolment:
+    """What a node says of itself when it enrols; keys are 32 raw bytes."""
+
+    token: str
+    name: str
+    sign_public: bytes
+    seal_public: bytes
+    probe: dict[str, Any]
+    lanes: dict[str, int]
+    challenge: str
+    nonce: str
+
+
+def hash_of(token: str) -> str:
+    """What is kept of a token."""
+    return sha256(token.encode()).hexdigest()
+
+
+@transaction.atomic
+def issue_token(operator: Operator, name: str, now: datetime) -> str:
+    """A new token, shown once. Raises NotApproved, StakeMissing, NameInUse or TooManyNodes."""
+    _check_may_enrol(operator, name)
+    token = f"{PREFIX}_{platform_keys.root_fingerprint()[:FINGERPRINT_DIGITS]}_{secrets.token_hex(16)}"
+    life = timedelta(seconds=parameters.get("operators.token_seconds"))
+    EnrolmentToken.objects.create(
+        id=new_id("tok", now),
+        operator=operator,
+        name=name,
+        hash=hash_of(token),
+        expires_at=now + life,
+        created_at=now,
+    )
+    return token
+
+
+def _check_may_enrol(operator: Operator, name: str) -> None:
+    """Active, staked, with room for one more node of that name."""
+    if operator.status != Operator.Status.ACTIVE:
+        raise NotApproved
+    if not operator.has_stake:
+        raise StakeMissing
+    nodes = operator.nodes.not_revoked()
+    if nodes.filter(name=name).exists():
+        raise NameInUse
+    if nodes.count() >= parameters.get("operators.max_nodes"):
+        raise TooManyNodes
+
+
+def find_token(token: str, now: datetime) -> EnrolmentToken:
+    """The open token. Raises TokenInvalid, TokenUsed or TokenExpired."""
+    row = EnrolmentToken.objects.select_related("operator__user").filter(hash=hash_of(token)).first()
+    if row is None:
+        raise TokenInvalid
+    if row.used_at is not None:
+        raise TokenUsed
+    if row.expires_at <= now:
+        raise TokenExpired
+    return row
+
+
+def _stamp(token: str, issued_ms: int) -> str:
+    message = f"challenge:{hash_of(token)}:{issued_ms}".encode()
+    return hmac.new(settings.SECRET_KEY.encode(), message, sha256).hexdigest()[:40]
+
+
+def challenge(token: str, now: datetime) -> dict[str, Any]:
+    """A challenge that needs no storing: its time, and a stamp that binds it to the token."""
+    find_token(token, now)
+    issued = unix_ms(now)
+    return {"challenge": f"{issued}.{_stamp(token, issued)}", "zeros": parameters.get("operators.pow_zeros")}
+
+
+def _check_work(enrolment: Enrolment, now: datetime) -> None:
+    """The challenge is ours, fresh and of this token, and the nonce solves it."""
+    issued, _, stamp = enrolment.challenge.partition(".")
+    if not issued.isdecimal() or not hmac.compare_digest(stamp, _stamp(enrolment.token, int(issued))):
+        raise ChallengeInvalid
+    if not 0 <= unix_ms(now) - int(issued) <= CHALLENGE_MS:
+        raise ChallengeInvalid
+    if not proof_of_work.check(enrolment.challenge, enrolment.nonce, parameters.get("operators.pow_zeros")):
+        raise PowInvalid
+
+
+@transaction.atomic
+def enrol(enrolment: Enrolment, now: datetime, *, broker_secret_sha256: str = "") -> Node:
+    """Make the node, using the token up by compare-and-set. Any refusal changes nothing."""
+    token = find_token(enrolment.token, now)
+    _check_work(enrolment, now)
+    _check_may_enrol(token.operator, enrolment.name)
+    if EnrolmentToken.objects.filter(pk=token.pk, used_at=None).update(used_at=now) != 1:
+        raise TokenUsed
+    try:
+        with transaction.atomic():
+            node = Node.objects.create(
+                id=new_id("node", now),
+                operator=token.operator,
+                name=enrolment.name,
+                status=NodeStatus.PENDING,
+                reason="Enrolled; waiting for its first heartbeat.",
+                next_step="Run `mesh node run` on the machine.",
+                status_at=now,
+                sign_public=b64(enrolment.sign_public),
+                seal_public=b64(enrolment.seal_public),
+                kid=kid_of(enrolment.sign_public),
+                probe=enrolment.probe,
+                lanes=enrolment.lanes,
+                broker_secret_sha256=broker_secret_sha256,
+                enrolled_at=now,
+            )
+    except IntegrityError as error:
+        raise (NameInUse if "name_once" in str(error) else KeyInUse) from error
+    EnrolmentToken.objects.filter(pk=token.pk).update(node=node)
+    mail.send(token.operator.user, "node_registered", {"node": node})
+    return node
