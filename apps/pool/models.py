@@ -29,7 +29,10 @@ TASK_TRANSITIONS: dict[TaskStatus, frozenset[TaskStatus]] = {
     TaskStatus.CLAIMED: frozenset(
         {TaskStatus.RUNNING, TaskStatus.COMPLETED, TaskStatus.PENDING, TaskStatus.FAILED, TaskStatus.CANCELLED}
     ),
-    TaskStatus.RUNNING: frozenset({TaskStatus.COMPLETED, TaskStatus.PENDING, TaskStatus.FAILED}),
+    # Cancelled while it runs only when its job has ended and the attempt fails.
+    TaskStatus.RUNNING: frozenset(
+        {TaskStatus.COMPLETED, TaskStatus.PENDING, TaskStatus.FAILED, TaskStatus.CANCELLED}
+    ),
     TaskStatus.COMPLETED: frozenset(),
     TaskStatus.FAILED: frozenset(),
     TaskStatus.CANCELLED: frozenset(),
@@ -74,7 +77,6 @@ class Job(models.Model):
     version = models.CharField(max_length=40)
     options = models.JSONField(default=dict)
     chunking = models.JSONField(default=dict)
-    encrypted = models.BooleanField(default=True)
     priority = models.SmallIntegerField(default=5)
     status = models.CharField(max_length=9, choices=TaskStatus, default=TaskStatus.PENDING)
     reason = models.TextField(blank=True)
@@ -121,6 +123,7 @@ class Job(models.Model):
         indexes = [
             models.Index(fields=["requester", "-created_at"], name="pool_job_of_requester"),
             models.Index(fields=["expires_at"], name="pool_job_open", condition=Q(closed_at=None)),
+            models.Index(fields=["requester"], name="pool_job_open_of_requester", condition=Q(closed_at=None)),
         ]
 
     def __str__(self) -> str:

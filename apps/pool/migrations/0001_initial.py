@@ -26,7 +26,6 @@ class Migration(migrations.Migration):
                 ('version', models.CharField(max_length=40)),
                 ('options', models.JSONField(default=dict)),
                 ('chunking', models.JSONField(default=dict)),
-                ('encrypted', models.BooleanField(default=True)),
                 ('priority', models.SmallIntegerField(default=5)),
                 ('status', models.CharField(choices=[('PENDING', 'pending'), ('CLAIMED', 'claimed'), ('RUNNING', 'running'), ('COMPLETED', 'completed'), ('FAILED', 'failed'), ('CANCELLED', 'cancelled')], default='PENDING', max_length=9)),
                 ('reason', models.TextField(blank=True)),
@@ -209,6 +208,10 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='job',
             index=models.Index(condition=models.Q(('closed_at', None)), fields=['expires_at'], name='pool_job_open'),
+        ),
+        migrations.AddIndex(
+            model_name='job',
+            index=models.Index(condition=models.Q(('closed_at', None)), fields=['requester'], name='pool_job_open_of_requester'),
         ),
         migrations.AddConstraint(
             model_name='job',

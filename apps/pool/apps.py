@@ -1,0 +1,26 @@
+"""Jobs and the machines that do them."""
+
+from typing import Any
+
+from django.apps import AppConfig
+
+
+class PoolConfig(AppConfig):
+    name = "apps.pool"
+    label = "pool"
+    verbose_name = "Compute pool"
+
+    def ready(self) -> None:
+        from apps.core import live
+        from apps.ledger import holds
+        from apps.pool import kinds
+        from apps.pool.models import Job, Task
+
+        kinds.register(kinds.Embed())
+        kinds.register(kinds.Generate())
+        holds.keep_while("job", Task.objects.holds_in_use)
+
+        def reads_job(user: Any, rest: str) -> bool:
+            return Job.objects.visible_to(user).filter(pk=rest).exists()
+
+        live.register_topic("job", reads_job)

@@ -1,0 +1,122 @@
+"""A job's state follows from its chunks. Whoever changes a held chunk locks the job's row first, then the chunk.
+
+That order (job, task, hold, accounts) is the same everywhere, so that completion, cancel and reap never wait for each
+other in a circle.
+"""
+
+from datetime import datetime
+
+from django.db import transaction
+
+from apps.core import events
+from apps.ledger import holds
+from apps.pool import log, self_tests
+from apps.pool.models import FINAL, HELD, Attempt, AttemptStatus, Job, Purpose, Task, TaskStatus
+
+
+def derive(total: int, done: int, failed: int, cancelled: int, *, begun: bool) -> TaskStatus:
+    """The status of a job whose chunks stand so; one failed chunk fails it, one cancelled chunk cancels it."""
+    if failed:
+        return TaskStatus.FAILED
+    if cancelled:
+        return TaskStatus.CANCELLED
+    if done == total:
+        return TaskStatus.COMPLETED
+    return TaskStatus.RUNNING if begun or done else TaskStatus.PENDING
+
+
+def locked(job_id: str) -> Job:
+    """The job, its row locked until the transaction ends."""
+    return Job.objects.select_for_update(no_key=True).get(pk=job_id)
+
+
+def move(task: Task, old: tuple[TaskStatus, ...], new: TaskStatus, **fields: object) -> bool:
+    """The one move of a task: a compare-and-set on its status, attempt and node. Says whether it was this call's."""
+    same = Task.objects.filter(pk=task.pk, status__in=old, attempt=task.attempt, node=task.node_id)
+    if new not in HELD:
+        fields["lease_expires_at"] = None
+    return same.update(status=new, **fields) == 1
+
+
+def advance(  # noqa: PLR0913
+    job: Job, now: datetime, *, done: int = 0, failed: int = 0, cancelled: int = 0, reason: str = "", next_step: str = ""
+) -> None:
+    """Count chunks that have ended on a locked job and store the status that follows; a final status stays."""
+    job.tasks_done += done
+    job.tasks_failed += failed
+    job.tasks_cancelled += cancelled
+    old = job.status
+    if old not in FINAL:
+        counts = (job.tasks_total, job.tasks_done, job.tasks_failed, job.tasks_cancelled)
+        job.status = derive(*counts, begun=job.started_at is not None)
+    if job.status != old and job.status in FINAL:
+        job.reason, job.next_step, job.finished_at = reason, next_step, now
+        if job.status == TaskStatus.FAILED:
+            # Nobody pays for more chunks of a job that cannot complete.
+            job.tasks_cancelled += cancel_unstarted(job, now)
+    Job.objects.filter(pk=job.pk, status=old).update(
+        tasks_done=job.tasks_done,
+        tasks_failed=job.tasks_failed,
+        tasks_cancelled=job.tasks_cancelled,
+        status=job.status,
+        reason=job.reason,
+        next_step=job.next_step,
+        finished_at=job.finished_at,
+    )
+    if job.status != old:
+        announce(job, now)
+
+
+def cancel_unstarted(job: Job, now: datetime) -> int:
+    """Take back the chunks of a locked job that nobody has started; returns how many."""
+    waiting = (TaskStatus.PENDING, TaskStatus.CLAIMED)
+    # Locked in order, against a `take` that is claiming some of them at this moment.
+    rows = Task.objects.filter(job=job, status__in=waiting).order_by("pk").select_for_update(no_key=True)
+    ids = list(rows.values_list("pk", flat=True))
+    count = Task.objects.filter(pk__in=ids, status__in=waiting).update(
+        status=TaskStatus.CANCELLED, lease_expires_at=None, completed_at=now
+    )
+    Attempt.objects.filter(task__in=ids, ended_at=None).update(status=AttemptStatus.CANCELLED, ended_at=now)
+    log.write([log.Line("task.cancelled", task_id, job.pk) for task_id in ids], now)
+    return count
+
+
+def close(job: Job, now: datetime) -> None:
+    """Close a locked job when no chunk can change any more, and give back what is left of its hold."""
+    if job.tasks_live or job.closed_at is not None:
+        return
+    job.closed_at = now
+    Job.objects.filter(pk=job.pk, closed_at=None).update(closed_at=now)
+    if job.hold_id is not None and job.tasks_done < job.tasks_total:
+        holds.void(job.hold_id, now=now)
+    if job.purpose == Purpose.SELF_TEST:
+        self_tests.judge(job, now)
+
+
+def announce(job: Job, now: datetime) -> None:
+    """Tell the job's requester, and the network's pages, that its status has changed."""
+    topics = [f"job.{job.pk}"]
+    if job.requester_id is not None:
+        topics += [f"user.{job.requester_id}", "network"]
+    events.emit("job.updated", subject=job.pk, topics=topics, data={"status": job.status}, now=now)
+
+
+@transaction.atomic(durable=True)
+def expire_job(job_id: str, now: datetime) -> bool:
+    """Fail a job that has outlived its time: what nobody has started is given up, what runs may still end."""
+    job = locked(job_id)
+    if job.status in FINAL or job.expires_at > now:
+        return False
+    pending = Task.objects.filter(job=job, status=TaskStatus.PENDING).order_by("pk").select_for_update(no_key=True)
+    ids = list(pending.values_list("pk", flat=True))
+    failed = Task.objects.filter(pk__in=ids, status=TaskStatus.PENDING).update(
+        status=TaskStatus.FAILED, completed_at=now, error_code="job_expired", error_detail="The job's time was over."
+    )
+    if not failed:
+        return False
+    log.write([log.Line("task.failed", task_id, job.pk, {"code": "job_expired"}) for task_id in ids], now)
+    reason = f"{failed} of {job.tasks_total} chunks found no node in time."
+    advance(job, now, failed=failed, reason=reason, next_step="Submit them again when more nodes serve the model.")
+    close(job, now)
+    return True
+
