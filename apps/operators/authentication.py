@@ -1,0 +1,95 @@
+"""API keys: made once, stored as hashes, checked on every request."""
+
+import secrets
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Any
+
+from django.db.models import Q
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+
+from apps.core.models import User
+from apps.operators.models import ApiKey, Scope
+from workers.protocol.clock import utcnow
+from workers.protocol.ids import new_id
+
+PREFIX = "mk_"
+SHOWN = 10
+TOUCH = timedelta(minutes=1)
+SAFE = {"GET", "HEAD", "OPTIONS"}
+
+
+def hash_of(key: str) -> str:
+    """What is kept of a key."""
+    return sha256(key.encode()).hexdigest()
+
+
+def make_key(user: User, name: str, scopes: list[str], now: datetime) -> tuple[ApiKey, str]:
+    """A new key and its text, which is never seen again."""
+    text = f"{PREFIX}{secrets.token_urlsafe(32)}"
+    row = ApiKey.objects.create(
+        id=new_id("key", now),
+        user=user,
+        name=name,
+        prefix=text[:SHOWN],
+        hash=hash_of(text),
+        scopes=sorted(scopes),
+        created_at=now,
+    )
+    return row, text
+
+
+def revoke_key(key: ApiKey, now: datetime) -> bool:
+    """End a key; False where it had ended."""
+    return ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=now) == 1
+
+
+class ApiKeyAuthentication(BaseAuthentication):
+    """`Authorization: Bearer mk_…`."""
+
+    def authenticate(self, request: Request) -> tuple[User, ApiKey] | None:
+        """The key's user and the key; None where the request has no key of ours."""
+        scheme, _, text = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            return None
+        key = ApiKey.objects.select_related("user").filter(hash=hash_of(text.strip()), revoked_at=None).first()
+        if key is None or not key.user.is_active:
+            raise AuthenticationFailed("The API key is unknown or revoked.", code="api_key_invalid")
+        now = utcnow()
+        # Once a minute is fine enough for "last used", and spares a write a request.
+        stale = Q(last_used_at=None) | Q(last_used_at__lt=now - TOUCH)
+        ApiKey.objects.filter(stale, pk=key.pk).update(last_used_at=now)
+        return key.user, key
+
+    def authenticate_header(self, request: Request) -> str:
+        """Makes a missing or wrong key a 401."""
+        return "Bearer"
+
+
+class HasScope(BasePermission):
+    """A key needs `jobs:read` to read and `jobs:write` to change; a session may do both."""
+
+    code = "scope_missing"
+    message = "The API key lacks the scope that this needs."
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        """Whether the request's key is allowed to."""
+        if not isinstance(request.auth, ApiKey):
+            return True
+        needed = Scope.JOBS_READ if request.method in SAFE else Scope.JOBS_WRITE
+        return request.auth.allows({needed})
+
+
+class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    """How the OpenAPI description names the key."""
+
+    target_class = "apps.operators.authentication.ApiKeyAuthentication"
+    name = "ApiKey"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        """HTTP bearer."""
+        return {"type": "http", "scheme": "bearer", "bearerFormat": "mk_…"}

@@ -1,0 +1,116 @@
+"""Forms of the operators' pages."""
+
+from typing import Any
+
+from allauth.account.forms import SignupForm as AllauthSignupForm
+from django import forms
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+
+from apps.core.models import User
+from apps.operators import tiers
+from apps.operators.models import Scope, Tier
+
+GPU_TYPES = (("cpu", _("none (CPU)")), ("cuda", _("NVIDIA (CUDA)")), ("apple_metal", _("Apple (Metal)")))
+NODE_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}"
+HARDWARE = (
+    "gpu_type",
+    "gpu_model",
+    "gpu_memory_gb",
+    "cpu_cores",
+    "memory_gb",
+    "operating_system",
+    "bandwidth_mbps",
+)
+
+
+class SignupForm(AllauthSignupForm):  # type: ignore[misc]
+    """E-mail, name and password."""
+
+    name = forms.CharField(label=_("Name"), max_length=120, widget=forms.TextInput(attrs={"autocomplete": "name"}))
+    field_order = ("email", "name", "password1", "password2")
+
+    def save(self, request: HttpRequest) -> User:
+        """Make the account and keep the name."""
+        user: User = super().save(request)
+        user.name = self.cleaned_data["name"]
+        user.save(update_fields=["name"])
+        return user
+
+
+class ApplicationForm(forms.Form):
+    """What an operator says of themselves and their machine."""
+
+    tier = forms.ChoiceField(label=_("Tier"), choices=Tier.choices, widget=forms.RadioSelect)
+    region = forms.ChoiceField(label=_("Region"), choices=tiers.REGIONS)
+    gpu_type = forms.ChoiceField(label=_("GPU"), choices=GPU_TYPES)
+    gpu_model = forms.CharField(label=_("GPU model"), max_length=80, help_text=_("“none” without a GPU."))
+    gpu_memory_gb = forms.IntegerField(label=_("GPU memory (GB)"), min_value=0, max_value=4096)
+    cpu_cores = forms.IntegerField(label=_("CPU cores"), min_value=1, max_value=4096)
+    memory_gb = forms.IntegerField(label=_("Memory (GB)"), min_value=1, max_value=65536)
+    operating_system = forms.CharField(label=_("Operating system"), max_length=80)
+    bandwidth_mbps = forms.IntegerField(label=_("Upload (Mbit/s)"), min_value=1, max_value=1_000_000)
+    experience = forms.CharField(
+        label=_("Experience"),
+        max_length=2000,
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 3}),
+        help_text=_("What have you run before?"),
+    )
+    agree = forms.BooleanField(label=_("I run this machine, and I know that a stake can be slashed for misbehaviour."))
+
+    def clean(self) -> dict[str, Any]:
+        """A GPU has memory; a tier has its least hardware."""
+        data = super().clean() or {}
+        if data.get("gpu_type") not in {None, "cpu"} and not data.get("gpu_memory_gb"):
+            self.add_error("gpu_memory_gb", _("A GPU has memory: run `mesh node probe` to see how much."))
+        if data.get("tier"):
+            least = tiers.terms(data["tier"])
+            for name, value in (("cpu_cores", least.cores), ("memory_gb", least.memory_gb)):
+                if data.get(name) is not None and data[name] < value:
+                    self.add_error(name, _("Tier %(tier)s needs at least %(n)d.") % {"tier": least.tier, "n": value})
+        return data
+
+    def application(self) -> dict[str, Any]:
+        """The cleaned values as the application's fields."""
+        data = self.cleaned_data
+        return {
+            "tier": data["tier"],
+            "region": data["region"],
+            "experience": data["experience"],
+            "hardware": {name: data[name] for name in HARDWARE},
+        }
+
+
+class NodeNameForm(forms.Form):
+    """Names a new node."""
+
+    name = forms.RegexField(
+        rf"^{NODE_NAME}$",
+        label=_("Name of the node"),
+        help_text=_("Letters, digits, dots, dashes; up to 40. You will see it everywhere."),
+        error_messages={"invalid": _("Use letters, digits, dots and dashes only, at most 40.")},
+    )
+
+
+class ApiKeyForm(forms.Form):
+    """Names a new key and says what it may do."""
+
+    name = forms.CharField(label=_("Name"), max_length=80, help_text=_("Where will you use it?"))
+    scopes = forms.MultipleChoiceField(
+        label=_("May"),
+        choices=Scope.choices,
+        initial=[Scope.JOBS_READ, Scope.JOBS_WRITE],
+        widget=forms.CheckboxSelectMultiple,
+    )
+
+
+class ReasonForm(forms.Form):
+    """Why an application is rejected."""
+
+    reason = forms.CharField(
+        label=_("Reason"),
+        max_length=2000,
+        widget=forms.Textarea(attrs={"rows": 4, "cols": 80}),
+        help_text=_("Name the criterion that was not met; the applicant reads this and can apply again."),
+    )
