@@ -120,7 +120,7 @@ def _check_work(enrolment: Enrolment, now: datetime) -> None:
 
 
 @transaction.atomic
-def enrol(enrolment: Enrolment, now: datetime, *, broker_secret_sha256: str = "") -> Node:
+def enrol(enrolment: Enrolment, now: datetime, *, broker_sha256: str = "") -> Node:
     """Make the node, using the token up by compare-and-set. Any refusal changes nothing."""
     token = find_token(enrolment.token, now)
     _check_work(enrolment, now)
@@ -142,7 +142,7 @@ def enrol(enrolment: Enrolment, now: datetime, *, broker_secret_sha256: str = ""
                 kid=kid_of(enrolment.sign_public),
                 probe=enrolment.probe,
                 lanes=enrolment.lanes,
-                broker_secret_sha256=broker_secret_sha256,
+                broker_sha256=broker_sha256,
                 enrolled_at=now,
             )
     except IntegrityError as error:

@@ -113,11 +113,12 @@ class Stake(models.Model):
 
     id = models.UUIDField(primary_key=True)
     operator = models.ForeignKey(Operator, on_delete=models.PROTECT, related_name="stakes")
-    amount = models.BigIntegerField(help_text=_("Base units; also the id of the ledger's transfer."))
+    amount = models.BigIntegerField(help_text=_("Base units. The row's id is its transfer's."))
     status = models.CharField(max_length=12, choices=Status, default=Status.LOCKED)
     locked_at = models.DateTimeField()
 
     class Meta:
+        ordering = ["-locked_at"]
         constraints = [
             models.UniqueConstraint(fields=["operator"], condition=Q(status="locked"), name="operators_one_stake"),
             models.CheckConstraint(condition=Q(amount__gt=0), name="operators_stake_positive"),
@@ -196,10 +197,13 @@ class Node(models.Model):
     probe = models.JSONField(default=dict)
     lanes = models.JSONField(default=dict)
     transport = models.CharField(max_length=8, choices=Transport, default=Transport.CELERY)
-    broker_secret_sha256 = models.CharField(max_length=64, blank=True)
+    broker_sha256 = models.CharField(max_length=64, blank=True)
+    served_models = models.JSONField(default=list)
+    running = models.JSONField(default=list)
     free_slots = models.JSONField(default=dict)
     load = models.IntegerField(default=0)
-    memory_free_mb = models.IntegerField(default=0)
+    memory_free_mb = models.PositiveIntegerField(default=0)
+    sent_at_ms = models.BigIntegerField(default=0)
     clock_offset_ms = models.BigIntegerField(default=0)
     connected = models.BooleanField(default=False)
     disconnected_at = models.DateTimeField(null=True)
@@ -289,6 +293,9 @@ class EnrolmentToken(models.Model):
     used_at = models.DateTimeField(null=True)
     node = models.ForeignKey(Node, null=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-created_at"]
 
     def __str__(self) -> str:
         return f"{self.operator_id}: {self.name}"
