@@ -106,7 +106,7 @@ def facts_of(node: Node) -> list[tuple[str, Any]]:
         (_("Memory"), f"{probe.get('memory_gb', '?')} GB"),
         (_("Speed, measured"), f"{node.gflops} GFLOPS float32"),
         (_("Frameworks"), ", ".join(probe.get("frameworks", []))),
-        (_("Lanes"), ", ".join(f"{lane} × {slots}" for lane, slots in node.lanes.items())),
+        (_("Lanes"), ", ".join(f"{lane} ({slots})" for lane, slots in node.lanes.items())),
         (_("Models"), ", ".join(probe.get("models", [])) or _("all that fit")),
         (_("Load"), f"{node.load} %"),
         (_("Reputation"), node.reputation),
