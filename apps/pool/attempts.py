@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from apps.core import parameters
 from apps.pool import hints, log, progress
-from apps.pool.models import HELD, OPEN_ATTEMPTS, Attempt, AttemptStatus, Job, Task, TaskStatus
+from apps.pool.models import HELD, OPEN_ATTEMPTS, Attempt, AttemptStatus, Job, Purpose, Task, TaskStatus
 from apps.pool.ordering import raised
 
 
@@ -46,7 +46,7 @@ def end(job: Job, task: Task, why: End, now: datetime) -> bool:
             TaskStatus.PENDING,
             failures=failures,
             order_key=raised(task.order_key),
-            avoid_node=task.node_id,
+            avoid_node=task.node_id if job.purpose == Purpose.REQUEST else None,
             avoid_until=now + timedelta(seconds=parameters.get("pool.prefer_other_s")),
             node=None,
             lane="",
@@ -70,7 +70,7 @@ def _tell(job: Job, task: Task, why: End, now: datetime, *, last: bool) -> None:
         progress.advance(job, now, cancelled=1)
     elif last:
         log.write([log.Line("task.failed", task.pk, job.pk, told)], now)
-        progress.advance(job, now, failed=1, reason=reasons(task), next_step=NEXT_STEP)
+        progress.advance(job, now, failed=1, why=progress.Why(reasons(task), NEXT_STEP))
     else:
         log.write([log.Line("task.requeued", task.pk, job.pk, told)], now)
         hints.wake()

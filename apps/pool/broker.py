@@ -36,11 +36,6 @@ class Account:
     password: str
     prefix: str
 
-    @property
-    def digest(self) -> str:
-        """What the platform stores, and what ACL SETUSER takes after `#`."""
-        return sha256(self.password.encode()).hexdigest()
-
     def as_dict(self) -> dict[str, str]:
         """For the answer to an enrolment."""
         return asdict(self)
@@ -81,9 +76,19 @@ def public_url() -> str:
     return f"{scheme}://{address}/0"
 
 
-def new_account(node_id: str) -> Account:
-    """A fresh account, known to nobody yet: store its digest, then `open_account`."""
-    return Account(public_url(), username(node_id), secrets.token_urlsafe(32), prefix(node_id))
+def new_secret() -> str:
+    """A password that only the node will know."""
+    return secrets.token_urlsafe(32)
+
+
+def digest_of(secret: str) -> str:
+    """What the platform stores of it, and what ACL SETUSER takes after `#`."""
+    return sha256(secret.encode()).hexdigest()
+
+
+def account(node_id: str, secret: str) -> Account:
+    """What the node is told; `open_account` makes it work."""
+    return Account(public_url(), username(node_id), secret, prefix(node_id))
 
 
 def rule(node_id: str, digest: str, version: tuple[int, ...] = SETINFO_SINCE) -> list[str]:

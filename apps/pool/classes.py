@@ -16,7 +16,7 @@ from apps.pool.models import NodeClass, RequirementClass, Task
 from workers.protocol import canonical
 
 INFERENCE_LANES = ("inference.cuda", "inference.metal", "inference.cpu")
-FRAMEWORKS = {"onnx": "onnxruntime"}
+FRAMEWORKS = {"onnx": "onnxruntime", "onnx-embed": "onnxruntime"}
 # Why a node cannot take a task, in the order in which they are looked for: (one node, several nodes).
 REASONS: dict[str, tuple[str, str]] = {
     "offline": ("is not online", "are not online"),
@@ -153,7 +153,10 @@ def busy_slots(nodes: Iterable[str]) -> Counter[tuple[str, str]]:
     """Tasks held by each (node, lane)."""
     held = Task.objects.filter(lease_expires_at__isnull=False, node__in=list(nodes))
     return Counter(
-        {(row["node_id"], row["lane"]): row["count"] for row in held.values("node_id", "lane").annotate(count=Count("pk"))}
+        {
+            (row["node_id"], row["lane"]): row["count"]
+            for row in held.values("node_id", "lane").annotate(count=Count("pk"))
+        }
     )
 
 

@@ -121,7 +121,9 @@ class Embed:
             raise refuse("inputs", f"An embed job has at most {limit} inputs; this one has {len(request.inputs)}.")
         for index, text in enumerate(request.inputs):
             if not text.strip() or len(text) > MAX_INPUT_CHARS:
-                raise refuse(f"inputs/{index}", f"An input has 1 to {MAX_INPUT_CHARS} characters that are not all blank.")
+                raise refuse(
+                    f"inputs/{index}", f"An input has 1 to {MAX_INPUT_CHARS} characters that are not all blank."
+                )
         size = request.chunk_size
         groups = [request.inputs[i : i + size] for i in range(0, len(request.inputs), size)]
         return [Chunk(_embed_payload(group), len(group), len(group) // 2) for group in groups]

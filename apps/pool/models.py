@@ -30,9 +30,7 @@ TASK_TRANSITIONS: dict[TaskStatus, frozenset[TaskStatus]] = {
         {TaskStatus.RUNNING, TaskStatus.COMPLETED, TaskStatus.PENDING, TaskStatus.FAILED, TaskStatus.CANCELLED}
     ),
     # Cancelled while it runs only when its job has ended and the attempt fails.
-    TaskStatus.RUNNING: frozenset(
-        {TaskStatus.COMPLETED, TaskStatus.PENDING, TaskStatus.FAILED, TaskStatus.CANCELLED}
-    ),
+    TaskStatus.RUNNING: frozenset({TaskStatus.COMPLETED, TaskStatus.PENDING, TaskStatus.FAILED, TaskStatus.CANCELLED}),
     TaskStatus.COMPLETED: frozenset(),
     TaskStatus.FAILED: frozenset(),
     TaskStatus.CANCELLED: frozenset(),
@@ -197,7 +195,8 @@ class TaskQuerySet(models.QuerySet["Task"]):
 
     def holds_in_use(self, hold_ids: Collection[UUID]) -> set[UUID]:
         """Those of the holds whose job still has chunks that may change."""
-        return set(Job.objects.open().filter(hold_id__in=hold_ids).values_list("hold_id", flat=True))
+        used = Job.objects.open().filter(hold_id__in=hold_ids).values_list("hold_id", flat=True)
+        return {hold_id for hold_id in used if hold_id is not None}
 
 
 class Task(models.Model):
@@ -218,7 +217,9 @@ class Task(models.Model):
         "operators.Node", null=True, on_delete=models.PROTECT, related_name="tasks", db_index=False
     )
     lane = models.CharField(max_length=40, blank=True)
-    avoid_node = models.ForeignKey("operators.Node", null=True, on_delete=models.SET_NULL, related_name="+", db_index=False)
+    avoid_node = models.ForeignKey(
+        "operators.Node", null=True, on_delete=models.SET_NULL, related_name="+", db_index=False
+    )
     avoid_until = models.DateTimeField(null=True)
     lease_expires_at = models.DateTimeField(null=True)
     deadline = models.DateTimeField(null=True)
@@ -236,9 +237,7 @@ class Task(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["job", "index"], name="pool_task_index_once"),
             models.CheckConstraint(
-                condition=Q(
-                    status__in=HELD, node__isnull=False, lease_expires_at__isnull=False, deadline__isnull=False
-                )
+                condition=Q(status__in=HELD, node__isnull=False, lease_expires_at__isnull=False, deadline__isnull=False)
                 | (~Q(status__in=HELD) & Q(lease_expires_at=None)),
                 name="pool_task_leased_while_held",
             ),

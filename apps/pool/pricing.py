@@ -1,4 +1,4 @@
-"""What a chunk costs: between the fee's floor and ceiling, base × size multiplier × utilisation multiplier."""
+"""What a chunk costs: between the fee's floor and ceiling, base price by size and utilisation multipliers."""
 
 from apps.core import parameters
 
@@ -24,4 +24,4 @@ def utilisation_halves(busy: int, slots: int) -> int:
 def price(parameter_count: int, busy: int, slots: int) -> int:
     """Base units for one chunk on a network with `busy` of `slots` slots in use."""
     asked = parameters.get("fees.base") * size_multiplier(parameter_count) * utilisation_halves(busy, slots) // 2
-    return min(parameters.get("fees.ceiling"), max(parameters.get("fees.floor"), asked))
+    return int(min(parameters.get("fees.ceiling"), max(parameters.get("fees.floor"), asked)))

@@ -5,12 +5,13 @@ other in a circle.
 """
 
 from datetime import datetime
+from typing import NamedTuple
 
 from django.db import transaction
 
 from apps.core import events
 from apps.ledger import holds
-from apps.pool import log, self_tests
+from apps.pool import judging, log
 from apps.pool.models import FINAL, HELD, Attempt, AttemptStatus, Job, Purpose, Task, TaskStatus
 
 
@@ -38,8 +39,18 @@ def move(task: Task, old: tuple[TaskStatus, ...], new: TaskStatus, **fields: obj
     return same.update(status=new, **fields) == 1
 
 
-def advance(  # noqa: PLR0913
-    job: Job, now: datetime, *, done: int = 0, failed: int = 0, cancelled: int = 0, reason: str = "", next_step: str = ""
+class Why(NamedTuple):
+    """What a job that did not complete says of itself."""
+
+    reason: str = ""
+    next_step: str = ""
+
+
+NO_REASON = Why()
+
+
+def advance(
+    job: Job, now: datetime, *, done: int = 0, failed: int = 0, cancelled: int = 0, why: Why = NO_REASON
 ) -> None:
     """Count chunks that have ended on a locked job and store the status that follows; a final status stays."""
     job.tasks_done += done
@@ -50,7 +61,7 @@ def advance(  # noqa: PLR0913
         counts = (job.tasks_total, job.tasks_done, job.tasks_failed, job.tasks_cancelled)
         job.status = derive(*counts, begun=job.started_at is not None)
     if job.status != old and job.status in FINAL:
-        job.reason, job.next_step, job.finished_at = reason, next_step, now
+        (job.reason, job.next_step), job.finished_at = why, now
         if job.status == TaskStatus.FAILED:
             # Nobody pays for more chunks of a job that cannot complete.
             job.tasks_cancelled += cancel_unstarted(job, now)
@@ -90,7 +101,7 @@ def close(job: Job, now: datetime) -> None:
     if job.hold_id is not None and job.tasks_done < job.tasks_total:
         holds.void(job.hold_id, now=now)
     if job.purpose == Purpose.SELF_TEST:
-        self_tests.judge(job, now)
+        judging.judge(job, now)
 
 
 def announce(job: Job, now: datetime) -> None:
@@ -116,7 +127,6 @@ def expire_job(job_id: str, now: datetime) -> bool:
         return False
     log.write([log.Line("task.failed", task_id, job.pk, {"code": "job_expired"}) for task_id in ids], now)
     reason = f"{failed} of {job.tasks_total} chunks found no node in time."
-    advance(job, now, failed=failed, reason=reason, next_step="Submit them again when more nodes serve the model.")
+    advance(job, now, failed=failed, why=Why(reason, "Submit them again when more nodes serve the model."))
     close(job, now)
     return True
-

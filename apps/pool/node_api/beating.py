@@ -1,0 +1,80 @@
+"""Heartbeats: one signature, one step in Redis; the database only for nodes that are at work."""
+
+from datetime import datetime
+
+from django.http import HttpRequest, HttpResponse
+
+from apps.core import parameters, platform_keys
+from apps.operators.models import NodeStatus
+from apps.pool import leases, presence
+from apps.pool.node_api.http import answer, envelope_of
+from apps.pool.node_api.keys import directory, open_from_node
+from workers.protocol.clock import unix_ms, utcnow
+from workers.protocol.envelope import SKEW_MS, Envelope, sign_envelope
+from workers.protocol.errors import EnvelopeMalformed, Replayed
+from workers.protocol.keylist import open_key_list
+from workers.protocol.messages import NodeHeartbeat, decode_body
+
+MOST_RUNNING = 256
+NO_WORK = {NodeStatus.DRAINING, NodeStatus.SUSPENDED}
+_key_list_version = 0
+
+
+def heartbeat(request: HttpRequest) -> HttpResponse:
+    """A DSSE `node.heartbeat` → a DSSE `platform.heartbeat`: time, waiting tasks, cancellations, the drain flag."""
+    raw, now = envelope_of(request), utcnow()
+    envelope = open_from_node(raw, {"node.heartbeat"}, now, durable=False)
+    body = decode_body(envelope.kind, envelope.body)
+    if not isinstance(body, NodeHeartbeat) or len(body.running) > MOST_RUNNING:
+        raise EnvelopeMalformed
+    pending = presence.buffer_heartbeat(
+        envelope.sender, envelope.id, envelope.expires_at + SKEW_MS - unix_ms(now), heard(body, now)
+    )
+    if pending is None:
+        raise Replayed
+    # Before the answer, so that a lease never depends on the dispatcher being there.
+    gone = leases.extend(envelope.sender, body.running, now)
+    return answer(reply(envelope, pending, gone, now))
+
+
+def heard(body: NodeHeartbeat, now: datetime) -> presence.Heard:
+    """What is kept of it."""
+    return presence.Heard(
+        at=unix_ms(now),
+        sent_at=body.sent_at,
+        load=max(0, min(100, body.load)),
+        slots=body.slots,
+        memory_free_mb=max(0, min(2**31 - 1, body.memory_free_mb)),
+        running=body.running,
+        draining=body.draining,
+        models=sorted(body.models),
+    )
+
+
+def reply(envelope: Envelope, pending: int, gone: list[str], now: datetime) -> dict[str, object]:
+    """Signed, since a node corrects its clock and drops work by it."""
+    body = {
+        "time": unix_ms(now),
+        "pending": pending,
+        "cancel": gone,
+        "drain": directory.state(envelope.sender) in NO_WORK,
+        "key_list_version": key_list_version(),
+        "heartbeat_s": parameters.get("pool.heartbeat_s"),
+    }
+    return sign_envelope(
+        "platform.heartbeat",
+        body,
+        key=platform_keys.signing_key(),
+        net=platform_keys.network_id(),
+        sender="platform",
+        to=envelope.sender,
+        now=now,
+    )
+
+
+def key_list_version() -> int:
+    """The version of the platform's key list; a new list comes with a restart."""
+    global _key_list_version
+    if not _key_list_version:
+        _key_list_version = open_key_list(platform_keys.key_list(), platform_keys.root_public()).version
+    return _key_list_version

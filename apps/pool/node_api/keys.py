@@ -1,0 +1,93 @@
+"""Nodes' keys and exceptional states, cached in the process: a node is looked up once, a revocation is a second old."""
+
+import threading
+import time
+from datetime import datetime
+from typing import Any
+
+from apps.core import platform_keys
+from apps.operators.models import Node, NodeStatus
+from apps.pool.node_api.errors import NodeRevoked
+from apps.pool.replay import DatabaseReplayGuard
+from workers.protocol.envelope import Envelope, KnownKey, ReplayGuard, open_envelope
+from workers.protocol.keys import unb64
+
+PLATFORM = "platform"
+MOST_KEYS = 100_000
+STATES_SECONDS = 1.0
+EXCEPTIONS = (NodeStatus.REVOKED, NodeStatus.SUSPENDED, NodeStatus.DRAINING)
+
+
+class Directory:
+    """Who holds which key. A key never changes hands, so it may be kept; only states are read anew."""
+
+    def __init__(self) -> None:
+        self._keys: dict[str, KnownKey] = {}
+        self._states: dict[str, str] = {}
+        self._read_at = 0.0
+        self._lock = threading.Lock()
+
+    def resolve(self, kid: str) -> KnownKey | None:
+        """The node's key of that id; unknown ones are looked up every time."""
+        known = self._keys.get(kid)
+        if known is None:
+            row = Node.objects.filter(kid=kid).values_list("sign_public", "pk").first()
+            if row is None:
+                return None
+            known = KnownKey(unb64(row[0]), row[1])
+            if len(self._keys) >= MOST_KEYS:
+                self._keys.clear()
+            self._keys[kid] = known
+        return known
+
+    def state(self, node_id: str) -> str:
+        """`revoked`, `suspended` or `draining`; empty for all other states. At most a second old."""
+        if time.monotonic() - self._read_at > STATES_SECONDS:
+            with self._lock:
+                if time.monotonic() - self._read_at > STATES_SECONDS:
+                    self._states = dict(Node.objects.filter(status__in=EXCEPTIONS).values_list("pk", "status"))
+                    self._read_at = time.monotonic()
+        return self._states.get(node_id, "")
+
+    def forget(self) -> None:
+        """Read everything anew."""
+        self._keys.clear()
+        self._read_at = 0.0
+
+
+directory = Directory()
+
+
+def open_from_node(
+    raw: dict[str, Any], kinds: set[str], now: datetime, *, replay: ReplayGuard | None = None, durable: bool = True
+) -> Envelope:
+    """Open a node's envelope. Raises ProtocolErrors, or NodeRevoked; nothing has happened then.
+
+    `durable` keeps the message's id in the database unless another guard is given.
+    """
+    guard: ReplayGuard | None = replay or (_LiveOnly() if durable else None)
+    envelope = open_envelope(
+        raw,
+        net=platform_keys.network_id(),
+        to=PLATFORM,
+        kinds=kinds,
+        resolve=directory.resolve,
+        now=now,
+        replay=guard,
+    )
+    refuse_revoked(envelope.sender)
+    return envelope
+
+
+class _LiveOnly(DatabaseReplayGuard):
+    """Keeps nothing of what a revoked node sends."""
+
+    def seen(self, sender: str, message_id: str, expires_at_ms: int) -> bool:
+        refuse_revoked(sender)
+        return super().seen(sender, message_id, expires_at_ms)
+
+
+def refuse_revoked(node_id: str) -> None:
+    """Raise NodeRevoked for a node that was."""
+    if directory.state(node_id) == NodeStatus.REVOKED:
+        raise NodeRevoked
