@@ -58,6 +58,8 @@ PARAMETERS: dict[str, Spec] = {
     "pool.lease_floor_s": Spec(120, 5, 3600, "s", "Shortest lease of a task."),
     "pool.attempt_deadline_s": Spec(900, 30, 86_400, "s", "Hard limit of one attempt, whatever heartbeats say."),
     "pool.max_attempts": Spec(3, 1, 10, "attempts", "Attempts after which a task fails."),
+    "pool.prefer_other_s": Spec(5, 0, 600, "s", "Time for which a task taken back is kept for other nodes."),
+    "pool.self_test_s": Spec(600, 10, 86_400, "s", "Time a node has for its self-tests."),
     "pool.heartbeat_s": Spec(30, 1, 300, "s", "Interval of a node's heartbeats."),
     "pool.suspect_misses": Spec(2, 1, 10, "heartbeats", "Missed heartbeats after which a node is degraded."),
     "pool.offline_misses": Spec(4, 2, 20, "heartbeats", "Missed heartbeats after which a node is offline."),
