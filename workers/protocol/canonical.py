@@ -50,12 +50,17 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def parse(data: bytes) -> Any:
+    """JSON in UTF-8 in which no key stands twice, in whatever form; raises NotCanonical."""
+    try:
+        return json.loads(data.decode("utf-8"), object_pairs_hook=_no_duplicates)
+    except (ValueError, RecursionError) as error:
+        raise NotCanonical(f"Not JSON: {error}") from error
+
+
 def loads(data: bytes) -> Any:
     """Parse, and refuse whatever is not the canonical form of what it says."""
-    try:
-        value = json.loads(data.decode("utf-8"), object_pairs_hook=_no_duplicates)
-    except (UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise NotCanonical(f"Not JSON: {error}") from error
+    value = parse(data)
     if dumps(value) != data:
         raise NotCanonical
     return value

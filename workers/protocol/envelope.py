@@ -1,6 +1,6 @@
 """Signed envelopes, DSSE style: the signature covers type and exact payload bytes and is checked before parsing."""
 
-import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,6 +13,7 @@ from workers.protocol.errors import (
     EnvelopeMalformed,
     EnvelopeTooLarge,
     Expired,
+    NotCanonical,
     NotYetValid,
     Replayed,
     UnknownField,
@@ -31,6 +32,8 @@ VERSION = 1
 SKEW_MS = 30_000
 LONGEST_LIFE_MS = 600_000
 MAX_BYTES = 32 * 2**20
+MAX_WORD = 200
+MESSAGE_ID = re.compile(r"[0-9a-f]{32}")
 TYPE = "application/vnd.meshwork.{}+json"
 FIELDS = {"v", "net", "kid", "kind", "id", "from", "to", "issued_at", "expires_at", "body"}
 DOCUMENT_FIELDS = {"v", "net", "kid", "kind", "issued_at", "body"}
@@ -118,21 +121,21 @@ def _shape(raw: Mapping[str, Any] | bytes, max_bytes: int) -> tuple[dict[str, An
         if len(raw) > max_bytes:
             raise EnvelopeTooLarge
         try:
-            raw = json.loads(raw)
-        except (ValueError, RecursionError) as error:
+            raw = canonical.parse(bytes(raw))
+        except NotCanonical as error:
             raise EnvelopeMalformed from error
     if not isinstance(raw, Mapping) or set(raw) != {"payloadType", "payload", "signatures"}:
         raise EnvelopeMalformed
     kind, text, signatures = raw["payloadType"], raw["payload"], raw["signatures"]
     if not isinstance(kind, str) or not isinstance(text, str) or not isinstance(signatures, list):
         raise EnvelopeMalformed
-    if len(text) > max_bytes:
+    if len(text) > max_bytes or len(kind) > MAX_WORD:
         raise EnvelopeTooLarge
     one = signatures[0] if len(signatures) == 1 else None
     if (
         not isinstance(one, Mapping)
         or set(one) != {"keyid", "sig"}
-        or not all(isinstance(v, str) for v in one.values())
+        or not all(isinstance(v, str) and len(v) <= MAX_WORD for v in one.values())
     ):
         raise EnvelopeMalformed("An envelope has exactly one signature.")
     return dict(raw), kind, unb64(text), one["keyid"], unb64(one["sig"])
@@ -168,6 +171,8 @@ def _typed(payload: dict[str, Any], fields: set[str]) -> None:
         wanted: type = dict if name == "body" else int if name in {"v", "issued_at", "expires_at"} else str
         if not isinstance(value, wanted) or isinstance(value, bool):
             raise EnvelopeMalformed(f"{name} has the wrong type.")
+    if "id" in fields and not MESSAGE_ID.fullmatch(payload["id"]):
+        raise EnvelopeMalformed("An id is 32 hex digits.")
 
 
 def open_envelope(

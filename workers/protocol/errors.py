@@ -60,7 +60,7 @@ class UnsupportedVersion(ProtocolError):
 
 
 class UnknownField(ProtocolError):
-    """The message has a field that its kind does not have, or lacks one."""
+    """The message has a field that its kind does not have, lacks one, or has one of the wrong type or size."""
 
     code = "unknown_field"
 
@@ -108,7 +108,7 @@ class Replayed(ProtocolError):
 
 
 class SealBroken(ProtocolError):
-    """The sealed bytes cannot be opened with this key and context."""
+    """The sealed bytes cannot be opened with this key and context, or nothing can be sealed to the key."""
 
     code = "seal_broken"
 

@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
+
+import msgspec
 
 from workers.protocol.clock import unix_ms, utcnow
 from workers.protocol.envelope import KnownKey, open_document, sign_document, unverified_payload
@@ -12,6 +14,20 @@ from workers.protocol.keys import SigningKey, b64, fingerprint, kid_of, unb64
 
 KIND = "platform.keys"
 PLATFORM = "platform"
+
+
+class _Key(msgspec.Struct, forbid_unknown_fields=True):
+    kid: str
+    public: str
+    purpose: Literal["platform", "seal"]
+    not_before: int
+    not_after: int
+
+
+class _Body(msgspec.Struct, forbid_unknown_fields=True):
+    version: int
+    root_public: str
+    keys: list[_Key]
 
 
 @dataclass(frozen=True)
@@ -68,19 +84,16 @@ def open_key_list(document: Mapping[str, Any], root: str | bytes) -> KeyList:
     known = KnownKey(public, "root")
     try:
         opened = open_document(document, kind=KIND, resolve=lambda kid: known if kid == kid_of(public) else None)
-        claims = unverified_payload(document)
-        keys = tuple(
-            PlatformKey(k["kid"], unb64(k["public"]), k["purpose"], k["not_before"], k["not_after"])
-            for k in opened.body["keys"]
-        )
-        version = opened.body["version"]
-    except (ProtocolError, KeyError, TypeError) as error:
+        body = msgspec.convert(opened.body, _Body)
+        keys = tuple(PlatformKey(k.kid, unb64(k.public), k.purpose, k.not_before, k.not_after) for k in body.keys)
+        claimed = unb64(body.root_public)
+    except (ProtocolError, msgspec.ValidationError) as error:
         raise KeyListRefused(f"The key list is refused: {error}") from error
-    if not isinstance(version, int) or unb64(opened.body["root_public"]) != public:
+    if claimed != public:
         raise KeyListRefused
     if any(key.kid != kid_of(key.public) for key in keys):
         raise KeyListRefused("A key's id is not derived from the key.")
-    return KeyList(claims["net"], version, pinned, keys)
+    return KeyList(unverified_payload(document)["net"], body.version, pinned, keys)
 
 
 def _claimed_root(document: Mapping[str, Any]) -> bytes:

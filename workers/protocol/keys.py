@@ -13,6 +13,19 @@ from workers.protocol.errors import EnvelopeMalformed
 
 KEY_BYTES = 32
 KID_DIGITS = 16
+# The points of small order, sign bit aside: under such a key, one signature fits many messages.
+SMALL_ORDER = {
+    bytes.fromhex(point)
+    for point in (
+        "00" * 32,
+        "01" + "00" * 31,
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+        "ec" + "ff" * 30 + "7f",
+        "ed" + "ff" * 30 + "7f",
+        "ee" + "ff" * 30 + "7f",
+    )
+}
 
 
 def b64(data: bytes) -> str:
@@ -23,9 +36,13 @@ def b64(data: bytes) -> str:
 def unb64(text: str) -> bytes:
     """Strict standard base64; raises EnvelopeMalformed."""
     try:
-        return base64.b64decode(text.encode("ascii"), validate=True)
+        data = base64.b64decode(text.encode("ascii"), validate=True)
     except (binascii.Error, UnicodeEncodeError, AttributeError) as error:
         raise EnvelopeMalformed("Not base64.") from error
+    # The last letter has bits that decode to nothing; with them set, one signature would have several spellings.
+    if b64(data) != text:
+        raise EnvelopeMalformed("Not base64 in its one form.")
+    return data
 
 
 def fingerprint(public: bytes) -> str:
@@ -66,8 +83,14 @@ class SigningKey:
         return self._private.sign(message)
 
 
+def _is_small(public: bytes) -> bool:
+    return len(public) == KEY_BYTES and public[:-1] + bytes([public[-1] & 0x7F]) in SMALL_ORDER
+
+
 def verify(public: bytes, signature: bytes, message: bytes) -> bool:
     """Whether the signature over the message is the key's; False for anything malformed."""
+    if _is_small(public):
+        return False
     try:
         Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
     except (InvalidSignature, ValueError):

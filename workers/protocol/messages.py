@@ -1,10 +1,18 @@
-"""The bodies of messages, one struct a kind; unknown or missing fields are refused."""
+"""The bodies of messages, one struct a kind; unknown or missing fields and values beyond their limits are refused."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from workers.protocol.errors import UnknownField, WrongKind
+
+Count = Annotated[int, Meta(ge=0, le=2**53 - 1)]
+Word = Annotated[str, Meta(max_length=200)]
+Text = Annotated[str, Meta(max_length=2000)]
+Hash = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", max_length=64)]
+Words = Annotated[list[Word], Meta(max_length=10_000)]
+Slots = Annotated[dict[Word, Count], Meta(max_length=100)]
 
 
 class Body(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -14,113 +22,156 @@ class Body(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 class File(Body):
     """One file of a model: SHA-256, size in bytes, address."""
 
-    name: str
-    sha256: str
-    size: int
-    url: str
+    name: Word
+    sha256: Hash
+    size: Count
+    url: Text
 
 
 class Usage(Body):
     """What an attempt used: items of work, tokens read, tokens written."""
 
-    items: int
-    tokens_in: int
-    tokens_out: int
+    items: Count
+    tokens_in: Count
+    tokens_out: Count
 
 
 class Fault(Body):
     """Why an attempt failed."""
 
-    code: str
-    detail: str
+    code: Word
+    detail: Text
 
 
 class NodeRegister(Body):
     """Enrolment: token, keys (base64), probe, and the solved proof-of-work."""
 
-    token: str
-    name: str
-    sign_public: str
-    seal_public: str
+    token: Word
+    name: Word
+    sign_public: Word
+    seal_public: Word
     probe: dict[str, Any]
-    challenge: str
-    nonce: str
+    challenge: Word
+    nonce: Word
 
 
 class NodeHello(Body):
     """The first words on the socket."""
 
-    challenge: str
-    version: int
-    models: list[str]
-    lanes: dict[str, int]
-    running: list[str]
+    challenge: Word
+    version: Count
+    models: Words
+    lanes: Slots
+    running: Words
 
 
 class NodeHeartbeat(Body):
     """Load in percent, free slots by lane, free memory in MiB, tasks under way, time of sending in unix ms."""
 
-    load: int
-    slots: dict[str, int]
-    memory_free_mb: int
-    running: list[str]
-    sent_at: int
+    load: Count
+    slots: Slots
+    memory_free_mb: Count
+    running: Words
+    sent_at: Count
     draining: bool = False
-    models: list[str] = []
+    models: Words = []
 
 
 class TaskClaim(Body):
     """A request for work."""
 
-    lane: str
-    max: int
+    lane: Word
+    max: Count
 
 
 class TaskRun(Body):
     """Work for one attempt; times in unix ms; `sealed` is the payload, HPKE-sealed to the node, in base64."""
 
-    job: str
-    task: str
-    attempt: int
-    kind: str
-    lane: str
-    model: str
-    version: str
-    files: list[File]
+    job: Word
+    task: Word
+    attempt: Count
+    kind: Word
+    lane: Word
+    model: Word
+    version: Word
+    files: Annotated[list[File], Meta(max_length=1000)]
     params: dict[str, Any]
-    payload_sha256: str
+    payload_sha256: Hash
     sealed: str
-    lease_expires_at: int
-    deadline: int
+    lease_expires_at: Count
+    deadline: Count
 
 
 class TaskStarted(Body):
     """The attempt runs."""
 
-    task: str
-    attempt: int
+    task: Word
+    attempt: Count
 
 
 class TaskHandback(Body):
     """The node cannot finish the attempt."""
 
-    task: str
-    attempt: int
-    reason: str
+    task: Word
+    attempt: Count
+    reason: Text
 
 
 class TaskResult(Body):
     """What came of an attempt; the hashes are of the plain result and of the sealed bytes beside it."""
 
-    job: str
-    task: str
-    attempt: int
+    job: Word
+    task: Word
+    attempt: Count
     ok: bool
     error: Fault | None
-    result_sha256: str
-    sealed_sha256: str
+    result_sha256: Hash
+    sealed_sha256: Hash
     usage: Usage
-    duration_ms: int
+    duration_ms: Count
+
+
+class ControlCancel(Body):
+    """These tasks are no longer the node's."""
+
+    tasks: Words
+
+
+class ControlDrain(Body):
+    """Finish what runs, take nothing new."""
+
+
+class ControlResume(Body):
+    """Take work again."""
+
+
+class ControlRevoked(Body):
+    """The node's keys count no longer."""
+
+    reason: Text
+
+
+class ControlWork(Body):
+    """Work waits in a lane."""
+
+    lane: Word
+
+
+class ControlParameters(Body):
+    """Governed parameters that concern nodes."""
+
+    parameters: dict[str, Any]
+
+
+class PlatformHeartbeat(Body):
+    """The answer to a heartbeat: the platform's time in unix ms, waiting tasks, and tasks that the node lost."""
+
+    time: Count
+    pending: Count
+    cancel: Words
+    drain: bool
+    key_list_version: Count
+    heartbeat_s: Count
 
 
 KINDS: dict[str, type[Body]] = {
@@ -132,6 +183,13 @@ KINDS: dict[str, type[Body]] = {
     "task.started": TaskStarted,
     "task.handback": TaskHandback,
     "task.result": TaskResult,
+    "control.cancel": ControlCancel,
+    "control.drain": ControlDrain,
+    "control.resume": ControlResume,
+    "control.revoked": ControlRevoked,
+    "control.work": ControlWork,
+    "control.parameters": ControlParameters,
+    "platform.heartbeat": PlatformHeartbeat,
 }
 
 

@@ -1,21 +1,56 @@
 """Checking a job's receipt offline: from the root key down to every node's signature, fee, transfer and block."""
 
-from collections.abc import Mapping
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from workers.protocol import merkle
+from workers.protocol.blocks import HEADER_FIELDS, block_hash, transfer_leaf
 from workers.protocol.blocks import KIND as BLOCK_KIND
-from workers.protocol.blocks import block_hash, transfer_leaf
 from workers.protocol.clock import unix_ms, utcnow
 from workers.protocol.envelope import KnownKey, check_signature, open_document, unverified_payload
 from workers.protocol.errors import ProtocolError
-from workers.protocol.keylist import KeyList, open_key_list
+from workers.protocol.keylist import PLATFORM, KeyList, open_key_list
 from workers.protocol.keys import fingerprint, kid_of, unb64
 
 KIND = "receipt.job"
 PAYMENTS = {"fee.provider", "fee.burn", "fee.treasury"}
+UNITS = re.compile(r"0|[1-9][0-9]{0,38}")
+FIELDS = {
+    "receipt": {
+        "job",
+        "kind",
+        "model",
+        "version",
+        "artifacts",
+        "status",
+        "requester",
+        "price",
+        "chunks",
+        "transfers",
+        "blocks",
+        "key_list",
+    },
+    "artifact": {"name", "sha256"},
+    "chunk": {
+        "task",
+        "index",
+        "attempt",
+        "node",
+        "node_public",
+        "items",
+        "result_sha256",
+        "envelope",
+        "validation",
+        "fee",
+    },
+    "transfer": {"leaf", "index", "proof", "block"},
+    "block": {"header", "hash", "signature"},
+    "header": set(HEADER_FIELDS),
+}
 
 
 @dataclass
@@ -45,6 +80,13 @@ def verify_receipt(receipt: Mapping[str, Any], root_fingerprint: str | None = No
     return verdict
 
 
+def units(text: Any) -> int:
+    """An amount in base units from its decimal string; raises ValueError for any other spelling."""
+    if not isinstance(text, str) or not UNITS.fullmatch(text):
+        raise ValueError(f"{text!r} is not an amount")
+    return int(text)
+
+
 def _verify(receipt: Mapping[str, Any], root: str | None, verdict: Verdict) -> None:
     claimed = unverified_payload(receipt)
     document = claimed["body"]["key_list"]
@@ -55,18 +97,33 @@ def _verify(receipt: Mapping[str, Any], root: str | None, verdict: Verdict) -> N
         receipt, kind=KIND, resolve=lambda kid: keys.resolve(kid, claimed["issued_at"]), net=keys.network
     )
     body = opened.body
+    _verify_shape(body)
     in_time = opened.issued_at <= unix_ms(utcnow()) + 300_000
     verdict.add("platform", in_time, f"signed by key {opened.kid} of {keys.network}")
     _verify_chunks(body, keys.network, verdict)
-    paid = _verify_transfers(body, keys, verdict)
-    _verify_fees(body, paid, verdict)
+    headers = _verify_blocks(body["blocks"], keys, verdict)
+    _verify_transfers(body["transfers"], headers, verdict)
+    _verify_fees(body, verdict)
+
+
+def _verify_shape(body: Mapping[str, Any]) -> None:
+    """No field but those that are checked or shown: what nobody checks must not look as if somebody had."""
+    parts = [("receipt", body)]
+    parts += [("artifact", item) for item in body["artifacts"]]
+    parts += [("chunk", item) for item in body["chunks"]]
+    parts += [("transfer", item) for item in body["transfers"]]
+    parts += [("block", item) for item in body["blocks"]]
+    parts += [("header", item["header"]) for item in body["blocks"]]
+    for name, part in parts:
+        if set(part) != FIELDS[name]:
+            raise ValueError(f"a {name} has the fields {', '.join(sorted(part))}")
 
 
 def _verify_chunks(body: Mapping[str, Any], net: str, verdict: Verdict) -> None:
     """Each accepted chunk carries its node's own signature over the result's hash."""
     chunks = body["chunks"]
-    indexes = [chunk["index"] for chunk in chunks]
-    verdict.add("chunks", sorted(set(indexes)) == sorted(indexes), f"{len(chunks)}, each once")
+    once = all(len({chunk[name] for chunk in chunks}) == len(chunks) for name in ("index", "task"))
+    verdict.add("chunks", once, f"{len(chunks)}, each once")
     bad = [chunk["task"] for chunk in chunks if not _chunk_holds(chunk, str(body["job"]), net)]
     verdict.add(
         "results", not bad, "every result hash is signed by its node" if not bad else f"not held: {', '.join(bad)}"
@@ -87,7 +144,7 @@ def _chunk_holds(chunk: Mapping[str, Any], job: str, net: str) -> bool:
     return (
         payload["net"] == net
         and payload["kind"] == "task.result"
-        and payload["from"] == chunk["node"]
+        and (payload["from"], payload["to"]) == (chunk["node"], PLATFORM)
         and said["ok"] is True
         and (said["job"], said["task"], said["attempt"]) == (job, chunk["task"], chunk["attempt"])
         and said["result_sha256"] == chunk["result_sha256"]
@@ -95,37 +152,50 @@ def _chunk_holds(chunk: Mapping[str, Any], job: str, net: str) -> bool:
     )
 
 
-def _verify_transfers(body: Mapping[str, Any], keys: KeyList, verdict: Verdict) -> dict[str, int]:
-    """Every transfer stands in a signed block; returns what was paid, by kind, in base units."""
-    headers: dict[int, Mapping[str, Any]] = {}
-    for block in body["blocks"]:
-        header = block["header"]
+def _verify_blocks(blocks: Sequence[Mapping[str, Any]], keys: KeyList, verdict: Verdict) -> dict[int, dict[str, Any]]:
+    """Every block is whole and signed by the platform; returns the headers by height."""
+    headers: dict[int, dict[str, Any]] = {}
+    for block in blocks:
+        header, claim = block["header"], {"hash": block["hash"], "height": block["header"]["height"]}
         resolve = partial(keys.resolve, at_ms=header["sealed_at"])
         opened = open_document(block["signature"], kind=BLOCK_KIND, resolve=resolve, net=keys.network)
-        holds = block_hash(header) == block["hash"] and opened.body == {
-            "hash": block["hash"],
-            "height": header["height"],
-        }
-        verdict.add(f"block {header['height']}", holds, f"hash {block['hash'][:16]}…, signed")
+        hashed = block_hash(header) == block["hash"] and header["net"] == keys.network
+        holds = hashed and opened.body == claim and header["height"] not in headers
+        verdict.add(f"block {header['height']}", holds, f"hash {block['hash'][:16]}…, signed by key {opened.kid}")
         headers[header["height"]] = header
-    paid: dict[str, int] = {}
-    bad = []
-    for item in body["transfers"]:
-        header, leaf = headers[item["block"]], item["leaf"]
-        proof = [bytes.fromhex(step) for step in item["proof"]]
-        root = bytes.fromhex(header["root"])
-        if not merkle.verify_inclusion(transfer_leaf(leaf), item["index"], header["count"], proof, root):
-            bad.append(str(leaf.get("txId")))
-        paid[leaf["txType"]] = paid.get(leaf["txType"], 0) + int(leaf["amount"])
-    ids = [item["leaf"]["txId"] for item in body["transfers"]]
+    return headers
+
+
+def _verify_transfers(
+    transfers: Sequence[Mapping[str, Any]], headers: Mapping[int, Mapping[str, Any]], verdict: Verdict
+) -> None:
+    """Every transfer stands, once, in one of the blocks."""
+    ids = [str(item["leaf"]["txId"]) for item in transfers]
+    bad = [txid for txid, item in zip(ids, transfers, strict=True) if not _is_proven(item, headers[item["block"]])]
     whole = not bad and len(set(ids)) == len(ids)
-    verdict.add("transfers", whole, f"{len(ids)} proven in their blocks" if whole else f"not proven: {', '.join(bad)}")
-    return paid
+    detail = f"not proven: {', '.join(bad)}" if bad else "each once" if whole else "one stands twice"
+    verdict.add("transfers", whole, f"{len(ids)} transfers, {detail}")
+    unused = set(headers) - {item["block"] for item in transfers}
+    if unused:
+        verdict.add("blocks", False, f"no transfer stands in {', '.join(map(str, sorted(unused)))}")
 
 
-def _verify_fees(body: Mapping[str, Any], paid: Mapping[str, int], verdict: Verdict) -> None:
-    """What the chunks cost is what was transferred, and not more than the price."""
-    fees = sum(int(chunk["fee"]) for chunk in body["chunks"])
-    moved = sum(amount for kind, amount in paid.items() if kind in PAYMENTS)
-    holds = fees == moved and fees <= int(body["price"])
-    verdict.add("fees", holds, f"{fees} base units for {len(body['chunks'])} chunks, {moved} transferred")
+def _is_proven(item: Mapping[str, Any], header: Mapping[str, Any]) -> bool:
+    proof = [bytes.fromhex(step) for step in item["proof"]]
+    root = bytes.fromhex(header["root"])
+    spelt_once = [step.hex() for step in proof] == item["proof"]
+    leaf = transfer_leaf(item["leaf"])
+    return spelt_once and merkle.verify_inclusion(leaf, item["index"], header["count"], proof, root)
+
+
+def _verify_fees(body: Mapping[str, Any], verdict: Verdict) -> None:
+    """What each chunk cost is what was transferred for it, and all of it is not more than the price."""
+    paid: Counter[str] = Counter()
+    for item in body["transfers"]:
+        amount = units(item["leaf"]["amount"])
+        if item["leaf"]["txType"] in PAYMENTS:
+            paid[item["leaf"]["memo"]] += amount
+    fees = {chunk["task"]: units(chunk["fee"]) for chunk in body["chunks"]}
+    total, moved = sum(fees.values()), paid.total()
+    holds = {task: fee for task, fee in fees.items() if fee} == dict(paid) and total <= units(body["price"])
+    verdict.add("fees", holds, f"{total} base units for {len(fees)} chunks, {moved} transferred")

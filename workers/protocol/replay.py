@@ -17,15 +17,19 @@ class ReplayGuard(Protocol):
 class MemoryReplayGuard:
     """For one process that loses nothing by forgetting at its end."""
 
+    PRUNE_AT = 10_000
+
     def __init__(self) -> None:
         self._known: dict[tuple[str, str], int] = {}
         self._lock = threading.Lock()
+        self._prune_at = self.PRUNE_AT
 
     def seen(self, sender: str, message_id: str, expires_at_ms: int) -> bool:
         now = int(time.time() * 1000)
         with self._lock:
-            if len(self._known) > 10_000:
+            if len(self._known) >= self._prune_at:
                 self._known = {k: at for k, at in self._known.items() if at >= now}
+                self._prune_at = max(self.PRUNE_AT, 2 * len(self._known))
             if (sender, message_id) in self._known:
                 return True
             self._known[(sender, message_id)] = expires_at_ms
@@ -56,9 +60,9 @@ class SqliteReplayGuard:
         db = self._connect()
         try:
             with db:
-                self._count += 1
                 if self._count % self.PRUNE_EVERY == 0:
                     db.execute("DELETE FROM seen WHERE expires_at < ?", (int(time.time() * 1000) - 60_000,))
+                self._count += 1
                 row = (sender, message_id, expires_at_ms)
                 return db.execute("INSERT OR IGNORE INTO seen VALUES (?, ?, ?)", row).rowcount == 0
         finally:

@@ -21,8 +21,11 @@ def job_info(net: str, job: str, task: str, attempt: int, node: str) -> bytes:
 
 
 def seal(public: bytes, plaintext: bytes, info: bytes) -> bytes:
-    """Encrypt to the holder of the X25519 key; 48 bytes longer than the plaintext."""
-    return SUITE.encrypt(plaintext, X25519PublicKey.from_public_bytes(public), info)
+    """Encrypt to the holder of the X25519 key; 48 bytes longer. Raises SealBroken where nobody can hold the key."""
+    try:
+        return SUITE.encrypt(plaintext, X25519PublicKey.from_public_bytes(public), info)
+    except (InvalidTag, ValueError) as error:
+        raise SealBroken("Nothing can be sealed to this key.") from error
 
 
 def open_sealed(key: SealingKey, sealed: bytes, info: bytes) -> bytes:
