@@ -10,29 +10,51 @@ from apps.core import events
 from apps.core.models import User
 from apps.ledger import faucet
 from apps.operators import mail
-from apps.operators.errors import ApplicationClosed, ReasonMissing
+from apps.operators.errors import ApplicationClosed, ReasonMissing, SelfReview
 from apps.operators.models import Application, ApplicationStatus, Operator
 from workers.protocol.ids import new_id
 
+FIELDS = frozenset({"tier", "region", "hardware", "experience"})
 
-@transaction.atomic
-def submit(user: User, data: dict[str, Any], now: datetime) -> Application:
-    """Hand in an application, or again after a rejection. `data`: tier, region, hardware, experience."""
-    application, _ = Application.objects.get_or_create(
-        user=user, defaults={"id": new_id("app", now), "created_at": now, **data}
-    )
-    if not application.move(ApplicationStatus.SUBMITTED, submitted_at=now, reason="", **data):
+
+def open_application(user: User, now: datetime) -> Application:
+    """The user's application, begun when first asked for."""
+    return Application.objects.get_or_create(user=user, defaults={"id": new_id("app", now), "created_at": now})[0]
+
+
+@transaction.atomic(durable=True)
+def save_draft(user: User, data: dict[str, Any], now: datetime) -> Application:
+    """Keep what is filled in so far, without handing it in. Raises ApplicationClosed."""
+    application = open_application(user, now)
+    kept = {name: value for name, value in data.items() if name in FIELDS}
+    same = Application.objects.filter(pk=application.pk, status=application.status)
+    if not application.can_be_edited or same.update(**kept) != 1:
         raise ApplicationClosed
-    _tell(application, "application.submitted", now, user)
-    mail.send(user, "received", {"application": application})
+    application.refresh_from_db()
     return application
 
 
-@transaction.atomic
-def approve(application: Application, actor: User, now: datetime) -> Operator:
-    """Make the applicant an operator; on a testnet the treasury grants the tier's stake once."""
-    if not application.move(ApplicationStatus.APPROVED, reviewed_at=now, reviewed_by=actor, reason=""):
+@transaction.atomic(durable=True)
+def submit(user: User, data: dict[str, Any], now: datetime) -> Application:
+    """Hand in an application, or again after a rejection. `data`: tier, region, hardware, experience.
+
+    Raises ApplicationClosed where one is under review or approved.
+    """
+    application = open_application(user, now)
+    if not application.move(ApplicationStatus.SUBMITTED, submitted_at=now, reason="", **data):
         raise ApplicationClosed
+    _tell(application, "application.submitted", now, user)
+    mail.notify(user, "application_received", {"application": application}, now)
+    return application
+
+
+@transaction.atomic(durable=True)
+def approve(application: Application, actor: User, now: datetime) -> Operator:
+    """Make the applicant an operator; on a testnet the treasury grants the tier's stake once.
+
+    Raises ApplicationClosed where somebody was faster, SelfReview, or InsufficientFunds of the treasury.
+    """
+    _review(application, ApplicationStatus.APPROVED, actor, "", now)
     operator = Operator.objects.create(
         id=new_id("op", now),
         user=application.user,
@@ -43,23 +65,39 @@ def approve(application: Application, actor: User, now: datetime) -> Operator:
     if settings.IS_TESTNET:
         faucet.grant_tier_stake(application.user, application.tier, now)
     _tell(application, "application.approved", now, actor)
-    mail.send(application.user, "approved", {"application": application})
+    mail.notify(application.user, "application_approved", {"application": application}, now)
     return operator
 
 
-@transaction.atomic
+@transaction.atomic(durable=True)
 def reject(application: Application, actor: User, reason: str, now: datetime) -> None:
-    """Say no, with what was not met; the applicant may change the application and hand it in again."""
-    if not reason.strip():
+    """Say no, with what was not met; the applicant may change the application and hand it in again.
+
+    Raises ReasonMissing, ApplicationClosed where somebody was faster, or SelfReview.
+    """
+    reason = reason.strip()
+    if not reason:
         raise ReasonMissing
-    if not application.move(ApplicationStatus.REJECTED, reviewed_at=now, reviewed_by=actor, reason=reason.strip()):
-        raise ApplicationClosed
+    _review(application, ApplicationStatus.REJECTED, actor, reason, now)
     _tell(application, "application.rejected", now, actor)
-    mail.send(application.user, "rejected", {"application": application})
+    mail.notify(application.user, "application_rejected", {"application": application}, now)
+
+
+def _review(application: Application, to: ApplicationStatus, actor: User, reason: str, now: datetime) -> None:
+    if application.user_id == actor.pk:
+        raise SelfReview
+    if not application.move(to, reviewed_at=now, reviewed_by=actor, reason=reason):
+        raise ApplicationClosed
 
 
 def _tell(application: Application, kind: str, now: datetime, actor: User) -> None:
-    data = {"tier": application.tier, "reason": application.reason}
+    """The event keeps what was handed in, since the next submission overwrites it."""
+    data = {
+        "tier": application.tier,
+        "region": application.region,
+        "hardware": application.hardware,
+        "reason": application.reason,
+    }
     topics = ["admin", f"user.{application.user_id}"]
     events.emit(kind, subject=application.pk, topics=topics, data=data, now=now, actor=actor)
 

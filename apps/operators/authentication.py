@@ -5,7 +5,6 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
-from django.db.models import Q
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
@@ -48,6 +47,25 @@ def revoke_key(key: ApiKey, now: datetime) -> bool:
     return ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=now) == 1
 
 
+def find_key(text: str, now: datetime) -> ApiKey | None:
+    """The living key of an active user, noted as used; None for any other text."""
+    if not text.startswith(PREFIX):
+        return None
+    key = ApiKey.objects.select_related("user").filter(hash=hash_of(text), revoked_at=None).first()
+    if key is None or not key.user.is_active:
+        return None
+    # Once a minute is fine enough for "last used", and spares a write a request.
+    if key.last_used_at is None or key.last_used_at < now - TOUCH:
+        ApiKey.objects.filter(pk=key.pk).update(last_used_at=now)
+    return key
+
+
+def user_of_key(text: str, now: datetime) -> User | None:
+    """Whose key it is; for views that are none of the REST framework's."""
+    key = find_key(text, now)
+    return key.user if key else None
+
+
 class ApiKeyAuthentication(BaseAuthentication):
     """`Authorization: Bearer mk_…`."""
 
@@ -56,13 +74,9 @@ class ApiKeyAuthentication(BaseAuthentication):
         scheme, _, text = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer":
             return None
-        key = ApiKey.objects.select_related("user").filter(hash=hash_of(text.strip()), revoked_at=None).first()
-        if key is None or not key.user.is_active:
+        key = find_key(text.strip(), utcnow())
+        if key is None:
             raise AuthenticationFailed("The API key is unknown or revoked.", code="api_key_invalid")
-        now = utcnow()
-        # Once a minute is fine enough for "last used", and spares a write a request.
-        stale = Q(last_used_at=None) | Q(last_used_at__lt=now - TOUCH)
-        ApiKey.objects.filter(stale, pk=key.pk).update(last_used_at=now)
         return key.user, key
 
     def authenticate_header(self, request: Request) -> str:

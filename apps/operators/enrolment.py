@@ -1,21 +1,24 @@
 """Enrolling a node: a one-use token, a challenge bound to it, proof-of-work, and the node's own keys."""
 
-import hmac
+import re
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
-from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.db.models import Q
+from django.utils.crypto import constant_time_compare, salted_hmac
 
-from apps.core import parameters, platform_keys
+from apps.core import events, parameters, platform_keys
 from apps.operators import mail
 from apps.operators.errors import (
     ChallengeInvalid,
     KeyInUse,
+    KeyInvalid,
     NameInUse,
+    NameInvalid,
     NotApproved,
     PowInvalid,
     StakeMissing,
@@ -24,15 +27,18 @@ from apps.operators.errors import (
     TokenUsed,
     TooManyNodes,
 )
-from apps.operators.models import EnrolmentToken, Node, NodeStatus, Operator
+from apps.operators.models import EnrolmentToken, Node, NodeEvent, NodeStatus, Operator
 from workers.protocol import pow as proof_of_work
 from workers.protocol.clock import unix_ms
 from workers.protocol.ids import new_id
-from workers.protocol.keys import b64, kid_of
+from workers.protocol.keys import KEY_BYTES, b64, kid_of
 
 PREFIX = "mwt"
 FINGERPRINT_DIGITS = 16
 CHALLENGE_MS = 600_000
+NODE_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}"
+ENROLLED = "Enrolled; waiting for its first heartbeat."
+RUN = "Run `mesh node run` on the machine."
 
 
 @dataclass(frozen=True)
@@ -54,9 +60,9 @@ def hash_of(token: str) -> str:
     return sha256(token.encode()).hexdigest()
 
 
-@transaction.atomic
+@transaction.atomic(durable=True)
 def issue_token(operator: Operator, name: str, now: datetime) -> str:
-    """A new token, shown once. Raises NotApproved, StakeMissing, NameInUse or TooManyNodes."""
+    """A new token, shown once. Raises NotApproved, StakeMissing, NameInvalid, NameInUse or TooManyNodes."""
     _check_may_enrol(operator, name)
     token = f"{PREFIX}_{platform_keys.root_fingerprint()[:FINGERPRINT_DIGITS]}_{secrets.token_hex(16)}"
     life = timedelta(seconds=parameters.get("operators.token_seconds"))
@@ -73,6 +79,8 @@ def issue_token(operator: Operator, name: str, now: datetime) -> str:
 
 def _check_may_enrol(operator: Operator, name: str) -> None:
     """Active, staked, with room for one more node of that name."""
+    if not re.fullmatch(NODE_NAME, name, re.ASCII):
+        raise NameInvalid
     if operator.status != Operator.Status.ACTIVE:
         raise NotApproved
     if not operator.has_stake:
@@ -97,8 +105,8 @@ def find_token(token: str, now: datetime) -> EnrolmentToken:
 
 
 def _stamp(token: str, issued_ms: int) -> str:
-    message = f"challenge:{hash_of(token)}:{issued_ms}".encode()
-    return hmac.new(settings.SECRET_KEY.encode(), message, sha256).hexdigest()[:40]
+    value = f"{hash_of(token)}:{issued_ms}"
+    return salted_hmac("apps.operators.enrolment", value, algorithm="sha256").hexdigest()[:40]
 
 
 def challenge(token: str, now: datetime) -> dict[str, Any]:
@@ -111,7 +119,7 @@ def challenge(token: str, now: datetime) -> dict[str, Any]:
 def _check_work(enrolment: Enrolment, now: datetime) -> None:
     """The challenge is ours, fresh and of this token, and the nonce solves it."""
     issued, _, stamp = enrolment.challenge.partition(".")
-    if not issued.isdecimal() or not hmac.compare_digest(stamp, _stamp(enrolment.token, int(issued))):
+    if not issued.isdecimal() or not constant_time_compare(stamp, _stamp(enrolment.token, int(issued))):
         raise ChallengeInvalid
     if not 0 <= unix_ms(now) - int(issued) <= CHALLENGE_MS:
         raise ChallengeInvalid
@@ -119,23 +127,52 @@ def _check_work(enrolment: Enrolment, now: datetime) -> None:
         raise PowInvalid
 
 
+def _check_keys(enrolment: Enrolment) -> None:
+    """Two whole keys that no node has."""
+    if {len(enrolment.sign_public), len(enrolment.seal_public)} != {KEY_BYTES}:
+        raise KeyInvalid
+    taken = Q(sign_public=b64(enrolment.sign_public)) | Q(seal_public=b64(enrolment.seal_public))
+    if Node.objects.filter(taken).exists():
+        raise KeyInUse
+
+
 @transaction.atomic
 def enrol(enrolment: Enrolment, now: datetime, *, broker_sha256: str = "") -> Node:
-    """Make the node, using the token up by compare-and-set. Any refusal changes nothing."""
+    """Make the node, using the token up by compare-and-set. Any refusal changes nothing.
+
+    Raises TokenInvalid, TokenUsed, TokenExpired, ChallengeInvalid, PowInvalid, KeyInvalid, KeyInUse, NotApproved,
+    StakeMissing, NameInvalid, NameInUse or TooManyNodes.
+    """
     token = find_token(enrolment.token, now)
     _check_work(enrolment, now)
-    _check_may_enrol(token.operator, enrolment.name)
+    _check_keys(enrolment)
+    # Locked, so that enrolments of one operator are counted one after another.
+    operator = (
+        Operator.objects.select_for_update(no_key=True, of=("self",)).select_related("user").get(pk=token.operator_id)
+    )
     if EnrolmentToken.objects.filter(pk=token.pk, used_at=None).update(used_at=now) != 1:
         raise TokenUsed
+    _check_may_enrol(operator, enrolment.name)
+    node = _new_node(operator, enrolment, now, broker_sha256)
+    EnrolmentToken.objects.filter(pk=token.pk).update(node=node)
+    NodeEvent.objects.create(node=node, at=now, new=NodeStatus.PENDING, reason=ENROLLED)
+    topics = [f"node.{node.pk}", f"user.{operator.user_id}", "admin"]
+    data = {"name": node.name, "status": node.status}
+    events.emit("node.registered", subject=node.pk, topics=topics, data=data, now=now, actor=operator.user)
+    mail.notify(operator.user, "node_registered", {"node": node}, now)
+    return node
+
+
+def _new_node(operator: Operator, enrolment: Enrolment, now: datetime, broker_sha256: str) -> Node:
     try:
         with transaction.atomic():
-            node = Node.objects.create(
+            return Node.objects.create(
                 id=new_id("node", now),
-                operator=token.operator,
+                operator=operator,
                 name=enrolment.name,
                 status=NodeStatus.PENDING,
-                reason="Enrolled; waiting for its first heartbeat.",
-                next_step="Run `mesh node run` on the machine.",
+                reason=ENROLLED,
+                next_step=RUN,
                 status_at=now,
                 sign_public=b64(enrolment.sign_public),
                 seal_public=b64(enrolment.seal_public),
@@ -146,7 +183,4 @@ def enrol(enrolment: Enrolment, now: datetime, *, broker_sha256: str = "") -> No
                 enrolled_at=now,
             )
     except IntegrityError as error:
-        raise (NameInUse if "name_once" in str(error) else KeyInUse) from error
-    EnrolmentToken.objects.filter(pk=token.pk).update(node=node)
-    mail.send(token.operator.user, "node_registered", {"node": node})
-    return node
+        raise (NameInUse if "operators_node_name_once" in str(error) else KeyInUse) from error

@@ -1,13 +1,13 @@
 """What operators meet.
 
 OperatorError
-├── ApplicationClosed, ApplicationMissing, ReasonMissing, SelfReview
+├── ApplicationClosed, ReasonMissing, SelfReview
 ├── NotApproved, StakeMissing, StakeLocked
 ├── TokenInvalid, TokenUsed, TokenExpired
-├── ChallengeInvalid, PowInvalid, KeyInUse, NameInUse, TooManyNodes
+├── ChallengeInvalid, PowInvalid, NameInvalid, KeyInvalid, KeyInUse, NameInUse, TooManyNodes
 ├── NodeMoveRefused
-├── KeyRevoked
-└── WalletRefused
+├── WalletRefused, WalletInUse, WalletMissing
+└── LoginRefused, SecondFactorNeeded, TooManyAttempts
 """
 
 from apps.core.errors import MeshError
@@ -31,6 +31,13 @@ class ReasonMissing(OperatorError):
 
     code = "reason_missing"
     status = 400
+
+
+class SelfReview(OperatorError):
+    """Nobody reviews their own application. Ask another admin."""
+
+    code = "self_review"
+    status = 403
 
 
 class NotApproved(OperatorError):
@@ -87,6 +94,20 @@ class PowInvalid(OperatorError):
     status = 400
 
 
+class NameInvalid(OperatorError):
+    """A node's name is up to 40 letters, digits, dots, dashes and underscores, beginning with a letter or digit."""
+
+    code = "name_invalid"
+    status = 400
+
+
+class KeyInvalid(OperatorError):
+    """A node's keys are 32 bytes each, in base64."""
+
+    code = "key_invalid"
+    status = 400
+
+
 class KeyInUse(OperatorError):
     """Another node has this key."""
 
@@ -122,6 +143,12 @@ class WalletInUse(OperatorError):
     """The wallet is bound to another account."""
 
     code = "wallet_in_use"
+
+
+class WalletMissing(OperatorError):
+    """The faucet pays to accounts with a wallet. Make one with `mesh wallet new`."""
+
+    code = "wallet_missing"
 
 
 class LoginRefused(OperatorError):

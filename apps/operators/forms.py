@@ -9,10 +9,10 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.core.models import User
 from apps.operators import tiers
+from apps.operators.enrolment import NODE_NAME
 from apps.operators.models import Scope, Tier
 
 GPU_TYPES = (("cpu", _("none (CPU)")), ("cuda", _("NVIDIA (CUDA)")), ("apple_metal", _("Apple (Metal)")))
-NODE_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}"
 HARDWARE = (
     "gpu_type",
     "gpu_model",

@@ -1,25 +1,43 @@
-"""Mail to operators, sent by a worker after commit."""
+"""Mail to people, written as a row with the change that it tells of, and sent by a worker after commit."""
 
+import logging
+from datetime import datetime
 from functools import partial
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
 from django.template.loader import render_to_string
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from kombu.exceptions import OperationalError
 
 from apps.core.models import User
-from apps.operators.tasks import send_mail_to
+from apps.operators.models import Notification
+from apps.operators.tasks import send_notification
+
+logger = logging.getLogger(__name__)
 
 SUBJECTS = {
-    "received": "We have your application",
-    "approved": "You are approved: stake and install your node",
-    "rejected": "Your application needs a change",
-    "node_registered": "Your node is enrolled",
-    "node_offline": "Your node is offline",
+    "application_received": gettext_lazy("We have your application"),
+    "application_approved": gettext_lazy("You are approved: lock your stake and install your node"),
+    "application_rejected": gettext_lazy("Your application needs a change"),
+    "node_registered": gettext_lazy("Your node is enrolled"),
 }
 
 
-def send(user: User, name: str, context: dict[str, Any]) -> None:
-    """Render `operators/mail/<name>.txt` now and hand it to the mail queue after commit."""
-    body = render_to_string(f"operators/mail/{name}.txt", {"user": user, "site": settings.SITE_URL, **context})
-    transaction.on_commit(partial(send_mail_to.delay, user.email, f"[Meshwork] {SUBJECTS[name]}", body))
+def notify(user: User, kind: str, context: dict[str, Any], now: datetime) -> Notification:
+    """Write `operators/mail/<kind>.txt` as a row now; it leaves after commit. Needs an open transaction."""
+    body = render_to_string(f"operators/mail/{kind}.txt", {"user": user, "site": settings.SITE_URL, **context})
+    subject = f"[Meshwork] {_(str(SUBJECTS[kind]))}"
+    row = Notification.objects.create(user=user, kind=kind, subject=subject, body=body, created_at=now)
+    transaction.on_commit(partial(hint, row.pk))
+    return row
+
+
+def hint(notification_id: int) -> None:
+    """Ask a worker to send it now; where the broker is away, the sweep finds the row."""
+    try:
+        send_notification.delay(notification_id)
+    except OperationalError as error:
+        logger.warning("A mail waits for the sweep", extra={"notification": notification_id, "error": str(error)})

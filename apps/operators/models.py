@@ -1,7 +1,7 @@
 """Operators and what is theirs."""
 
 from collections.abc import Collection
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -39,8 +39,8 @@ class Application(models.Model):
 
     id = models.CharField(primary_key=True, max_length=40)
     user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="application")
-    tier = models.CharField(max_length=12, choices=Tier)
-    region = models.CharField(max_length=40)
+    tier = models.CharField(max_length=12, choices=Tier, blank=True)
+    region = models.CharField(max_length=40, blank=True)
     hardware = models.JSONField(default=dict)
     experience = models.TextField(blank=True)
     status = models.CharField(max_length=12, choices=ApplicationStatus, default=ApplicationStatus.DRAFT)
@@ -55,7 +55,11 @@ class Application(models.Model):
         constraints = [
             models.CheckConstraint(
                 condition=~Q(status=ApplicationStatus.REJECTED) | ~Q(reason=""), name="operators_rejected_with_reason"
-            )
+            ),
+            models.CheckConstraint(
+                condition=Q(status=ApplicationStatus.DRAFT) | (Q(tier__in=Tier.values) & Q(submitted_at__isnull=False)),
+                name="operators_application_complete",
+            ),
         ]
         indexes = [models.Index(fields=["status", "submitted_at"], name="operators_review_queue")]
 
@@ -78,6 +82,15 @@ class Application(models.Model):
         return True
 
 
+class OperatorQuerySet(models.QuerySet["Operator"]):
+    """Operators, one at a time where that matters."""
+
+    def locked(self, operator_id: str) -> "Operator":
+        """The operator with its user, its row locked until commit; rows that refer to it can still be written."""
+        rows = self.select_for_update(no_key=True, of=("self",)).select_related("user")
+        return rows.get(pk=operator_id)
+
+
 class Operator(models.Model):
     """An approved operator: one owner, one payout wallet, one tier."""
 
@@ -91,6 +104,8 @@ class Operator(models.Model):
     region = models.CharField(max_length=40)
     status = models.CharField(max_length=12, choices=Status, default=Status.ACTIVE)
     approved_at = models.DateTimeField()
+
+    objects = OperatorQuerySet.as_manager()
 
     class Meta:
         ordering = ["-approved_at"]
@@ -270,7 +285,7 @@ class NodeEvent(models.Model):
 
     node = models.ForeignKey(Node, on_delete=models.CASCADE, related_name="events")
     at = models.DateTimeField()
-    old = models.CharField(max_length=12, choices=NodeStatus)
+    old = models.CharField(max_length=12, choices=NodeStatus, blank=True)
     new = models.CharField(max_length=12, choices=NodeStatus)
     reason = models.TextField(blank=True)
 
@@ -279,7 +294,7 @@ class NodeEvent(models.Model):
         indexes = [models.Index(fields=["node", "-id"], name="operators_node_event")]
 
     def __str__(self) -> str:
-        return f"{self.node_id}: {self.old} → {self.new}"
+        return f"{self.node_id}: {self.old or '·'} → {self.new}"
 
 
 class EnrolmentToken(models.Model):
@@ -349,3 +364,37 @@ class Wallet(models.Model):
 
     def __str__(self) -> str:
         return self.address[:16]
+
+
+class NotificationQuerySet(models.QuerySet["Notification"]):
+    """Messages by whether they still have to go out."""
+
+    def due(self, now: datetime) -> "NotificationQuerySet":
+        """Unsent, not tried a moment ago, not given up."""
+        rested = Q(tried_at=None) | Q(tried_at__lt=now - Notification.REST)
+        return self.filter(rested, sent_at=None, attempts__lt=Notification.MOST_ATTEMPTS)
+
+
+class Notification(models.Model):
+    """A message to a person, written with the change that it tells of and sent after it."""
+
+    REST = timedelta(minutes=2)
+    MOST_ATTEMPTS = 10
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="notifications")
+    kind = models.CharField(max_length=40)
+    subject = models.CharField(max_length=200)
+    body = models.TextField()
+    created_at = models.DateTimeField()
+    tried_at = models.DateTimeField(null=True)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    sent_at = models.DateTimeField(null=True)
+
+    objects = NotificationQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [models.Index(fields=["tried_at"], name="operators_unsent", condition=Q(sent_at=None))]
+
+    def __str__(self) -> str:
+        return f"{self.kind} to {self.user_id}"

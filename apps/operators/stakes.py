@@ -1,38 +1,37 @@
 """Locking a tier's stake."""
 
 from datetime import datetime
-from uuid import uuid5
 
 from django.db import transaction
 
 from apps.core import events
 from apps.ledger import accounts
 from apps.ledger.ids import named
+from apps.ledger.models import authorised_by_platform
 from apps.ledger.posting import NewTransfer, post_all
 from apps.operators import tiers
 from apps.operators.errors import StakeLocked
 from apps.operators.models import Operator, Stake
 
 
-@transaction.atomic
+@transaction.atomic(durable=True)
 def lock(operator: Operator, now: datetime) -> Stake:
     """Move the tier's stake from the operator's wallet to their stake account, once.
 
     Raises StakeLocked, or InsufficientFunds where the wallet does not hold it.
     """
     # Locked, so that two clicks lock one stake.
-    operator = Operator.objects.select_for_update().get(pk=operator.pk)
+    operator = Operator.objects.locked(operator.pk)
     if operator.has_stake:
         raise StakeLocked
     amount = tiers.stake_of(operator.tier)
-    round_ = operator.stakes.count()
     transfer = NewTransfer(
-        id=uuid5(named("stake", operator.pk), str(round_)),
+        id=named("stake", operator.pk, str(operator.stakes.count())),
         debit=accounts.wallet(operator.user).pk,
         credit=accounts.stake(operator.user).pk,
         amount=amount,
         kind="stake.lock",
-        authorisation={"by": "platform", "request": f"stake:{operator.pk}", "user": operator.user_id},
+        authorisation=authorised_by_platform(f"stake:{operator.pk}", user=operator.user_id),
         memo=operator.tier,
     )
     post_all([transfer], now=now)

@@ -12,7 +12,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from apps.core.errors import MeshError
 from apps.core.models import User
-from apps.ledger import accounts, amounts
+from apps.ledger import accounts
 from apps.operators import applications, enrolment, nodes, presentation, stakes, tiers, wallets
 from apps.operators.authentication import make_key, revoke_key
 from apps.operators.forms import ApiKeyForm, ApplicationForm, NodeNameForm

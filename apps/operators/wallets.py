@@ -18,11 +18,10 @@ from workers.protocol import canonical
 from workers.protocol.clock import unix_ms
 from workers.protocol.errors import ProtocolError
 from workers.protocol.ids import new_id
-from workers.protocol.keys import fingerprint, unb64, verify
+from workers.protocol.keys import KEY_BYTES, fingerprint, unb64, verify
 
 PURPOSE = "wallet.bind"
 LIFE_S = 600
-KEY_BYTES = 32
 
 
 def challenge(user: User, now: datetime) -> dict[str, Any]:
@@ -40,7 +39,10 @@ def challenge(user: User, now: datetime) -> dict[str, Any]:
 
 def _check(user: User, message: dict[str, Any], public: bytes, signature: bytes, now: datetime) -> None:
     """Raise WalletRefused unless this key signed this account's own fresh challenge."""
-    ours = message.get("net") == platform_keys.network_id() and message.get("purpose") == PURPOSE
+    known = {"net", "purpose", "user", "nonce", "deadline"}
+    ours = (
+        set(message) == known and message.get("net") == platform_keys.network_id() and message.get("purpose") == PURPOSE
+    )
     deadline = message.get("deadline")
     fresh = isinstance(deadline, int) and unix_ms(now) <= deadline <= unix_ms(now) + LIFE_S * 1000
     if not ours or not fresh or message.get("user") != user.pk or len(public) != KEY_BYTES:

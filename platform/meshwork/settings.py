@@ -144,7 +144,7 @@ CELERY_BROKER_URL = REDIS_URL
 CELERY_BROKER_TRANSPORT_OPTIONS = {"global_keyprefix": "platform:"}
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = "control"
-CELERY_TASK_ROUTES = {"apps.ledger.tasks.*": {"queue": "ledger"}}
+CELERY_TASK_ROUTES = {"apps.ledger.tasks.*": {"queue": "ledger"}, "apps.operators.tasks.*": {"queue": "mail"}}
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_ACKS_LATE = True
@@ -164,6 +164,7 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": 60,
         "options": {"queue": "ledger"},
     },
+    "sweep-mail": {"task": "apps.operators.tasks.sweep_notifications", "schedule": 60, "options": {"queue": "mail"}},
     "sweep-jobs": {"task": "apps.pool.tasks.sweep", "schedule": 5, "options": {"queue": "control"}},
     "prune": {"task": "apps.pool.tasks.prune", "schedule": 300, "options": {"queue": "control"}},
 }

@@ -137,4 +137,4 @@ def test_a_nodes_moves_follow_the_table_and_are_kept(operator: Operator) -> None
     assert nodes.revoke(node, reason="test", now=utcnow())
     with pytest.raises(errors.NodeMoveRefused):
         nodes.resume(node, now=utcnow())
-    assert list(node.events.values_list("new", flat=True)) == ["revoked", "draining", "online", "self_test"]
+    assert list(node.events.values_list("new", flat=True)) == ["revoked", "draining", "online", "self_test", "pending"]
