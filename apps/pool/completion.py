@@ -88,9 +88,7 @@ def complete(envelope: Envelope, sealed: bytes, node: Node, now: datetime) -> Ou
     return _accept(task, accepted, node, now)
 
 
-def fail_attempt(
-    task_id: str, attempt: int, node: Node, code: str, detail: str, now: datetime
-) -> Outcome:
+def fail_attempt(task_id: str, attempt: int, node: Node, code: str, detail: str, now: datetime) -> Outcome:
     """A node's attempt came to nothing by its own word or by ours."""
     why = attempts.End(AttemptStatus.FAILED, code[:60], detail[:MAX_DETAIL])
     return "failed" if _end(task_id, attempt, node, why, now) else _outcome(task_id, attempt, node)

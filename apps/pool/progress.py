@@ -5,13 +5,14 @@ other in a circle.
 """
 
 from datetime import datetime
+from functools import partial
 from typing import NamedTuple
 
 from django.db import transaction
 
 from apps.core import events
 from apps.ledger import holds
-from apps.pool import judging, log
+from apps.pool import judging, log, presence
 from apps.pool.models import FINAL, HELD, Attempt, AttemptStatus, Job, Purpose, Task, TaskStatus
 
 
@@ -83,12 +84,16 @@ def cancel_unstarted(job: Job, now: datetime) -> int:
     waiting = (TaskStatus.PENDING, TaskStatus.CLAIMED)
     # Locked in order, against a `take` that is claiming some of them at this moment.
     rows = Task.objects.filter(job=job, status__in=waiting).order_by("pk").select_for_update(no_key=True)
-    ids = list(rows.values_list("pk", flat=True))
+    found = list(rows.values_list("pk", "node_id"))
+    ids = [task_id for task_id, _ in found]
     count = Task.objects.filter(pk__in=ids, status__in=waiting).update(
         status=TaskStatus.CANCELLED, lease_expires_at=None, completed_at=now
     )
     Attempt.objects.filter(task__in=ids, ended_at=None).update(status=AttemptStatus.CANCELLED, ended_at=now)
     log.write([log.Line("task.cancelled", task_id, job.pk) for task_id in ids], now)
+    for node_id in {node_id for _, node_id in found if node_id is not None}:
+        told = {"tasks": [task_id for task_id, holder in found if holder == node_id]}
+        transaction.on_commit(partial(presence.tell, node_id, "control.cancel", told, now))
     return count
 
 

@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 AT_ONCE = 200
 
 
-@shared_task(queue="control")
+@shared_task
 def sweep() -> None:
     """Fail jobs whose time is over and issue receipts that are due."""
     now = utcnow()
@@ -24,7 +24,7 @@ def sweep() -> None:
         logger.info("Jobs swept", extra={"expired": expired, "receipts": issued})
 
 
-@shared_task(queue="control")
+@shared_task
 def prune() -> None:
     """Forget replay rows that have expired, and rewrite what nodes are eligible for."""
     now = utcnow()

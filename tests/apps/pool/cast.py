@@ -8,6 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import numpy as np
+from django.db import transaction
 
 from apps.core import platform_keys
 from apps.core.models import User
@@ -19,7 +20,6 @@ from apps.operators.models import Node, NodeStatus, Operator
 from apps.pool import classes, completion, sealing, take
 from apps.pool.kinds import JobRequest
 from apps.pool.take import Assignment
-from django.db import transaction
 from workers.protocol import canonical
 from workers.protocol.envelope import Envelope, KnownKey, open_envelope, sign_envelope
 from workers.protocol.frames import encode_tensors
@@ -155,7 +155,9 @@ class Machine:
             return frame(given["inputs"])
         return canonical.dumps({"response": given["prompt"].upper(), "eval_count": 1, "prompt_eval_count": 1})
 
-    def signed(self, task: Assignment, plain: bytes | None, now: datetime = NOW, **changes: Any) -> tuple[Envelope, bytes]:
+    def signed(
+        self, task: Assignment, plain: bytes | None, now: datetime = NOW, **changes: Any
+    ) -> tuple[Envelope, bytes]:
         """The result's envelope as the platform has opened it, and the sealed bytes; no result is an error."""
         sealed = seal(platform_keys.sealing_key().public, plain, self.info(task)) if plain is not None else b""
         body = {
