@@ -7,9 +7,9 @@ from typing import Any
 
 from django.contrib.humanize.templatetags.humanize import intcomma
 from django.core.paginator import Page, Paginator
-from django.db.models import Case, Count, FloatField, Q, QuerySet, Sum, When
+from django.db.models import BigIntegerField, Case, Count, FloatField, Q, QuerySet, Sum, When
 from django.db.models.fields.json import KeyTextTransform
-from django.db.models.functions import Cast
+from django.db.models.functions import Cast, Extract, Floor
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
@@ -159,13 +159,13 @@ def throughput(span: Span, now: datetime) -> dict[str, Any] | None:
     last = int(now.timestamp()) // step
     first = last - int(span.length.total_seconds()) // step
     counts = dict.fromkeys(range(first, last + 1), 0)
-    rows = requested_results().filter(completed_at__gte=now - span.length).values_list("completed_at", "items")
-    for completed_at, items in rows.iterator():
-        counts[int(completed_at.timestamp()) // step] += items
+    at = Cast(Floor(Extract("completed_at", "epoch") / step), BigIntegerField())
+    results = requested_results().filter(completed_at__gte=now - span.length)
+    counts.update(results.values_list(at).annotate(Sum("items")))
     if not any(counts.values()):
         return None
     series = {"label": _("Inferences"), "unit": "", "values": list(counts.values()), "fill": True}
-    return {"x": [at * step for at in counts], "series": [series]}
+    return {"x": [start * step for start in counts], "series": [series]}
 
 
 def current_jobs(user: Any) -> list[dict[str, Any]]:
@@ -210,8 +210,7 @@ def nodes_page(filters: list[Filter], number: str | None) -> Page[Any]:
     wanted = {paths[f.name]: f.chosen for f in filters if f.chosen}
     nodes = Node.objects.filter(**wanted) if "status" in wanted else Node.objects.not_revoked().filter(**wanted)
     online_first = Case(When(status=NodeStatus.ONLINE, then=0), default=1)
-    page = Paginator(nodes.select_related("operator").order_by(online_first, "name", "pk"), NODES_PER_PAGE).get_page(
-        number
-    )
+    in_order = nodes.select_related("operator").order_by(online_first, "name", "pk")
+    page: Page[Any] = Paginator(in_order, NODES_PER_PAGE).get_page(number)
     page.object_list = [NodeRow.of(node) for node in page.object_list]
     return page
