@@ -7,7 +7,7 @@ broker can be lost; `restore_accounts` and the dispatcher's sweep make them good
 import base64
 import json
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from hashlib import sha256
@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 from redis import Redis
+from redis.exceptions import RedisError
 
 from workers.protocol.ids import message_id
 
@@ -117,8 +118,8 @@ def restore_accounts(nodes: Iterable[tuple[str, str]], known: set[str] | None = 
     version = _version(broker)
     with broker.pipeline(transaction=False) as pipe:
         for node_id, digest in lost:
-            pipe.execute_command("ACL SETUSER", username(node_id), *rule(node_id, digest, version))
-        pipe.execute_command("ACL SAVE")
+            _queue(pipe, "ACL SETUSER", username(node_id), *rule(node_id, digest, version))
+        _queue(pipe, "ACL SAVE")
         pipe.execute()
     return [node_id for node_id, _ in lost]
 
@@ -126,10 +127,10 @@ def restore_accounts(nodes: Iterable[tuple[str, str]], known: set[str] | None = 
 def revoke(node_id: str) -> None:
     """Close the account, cut its connections, delete its queues. In this order, so that nothing is read in between."""
     with client().pipeline(transaction=False) as pipe:
-        pipe.execute_command("ACL SETUSER", username(node_id), "off")
-        pipe.execute_command("CLIENT KILL", "USER", username(node_id))
+        _queue(pipe, "ACL SETUSER", username(node_id), "off")
+        _queue(pipe, "CLIENT KILL", "USER", username(node_id))
         pipe.delete(*(queue(node_id, lane) for lane in LANES))
-        pipe.execute_command("ACL SAVE")
+        _queue(pipe, "ACL SAVE")
         pipe.execute()
 
 
@@ -193,9 +194,38 @@ def publish_all(work: Iterable[tuple[str, str, Mapping[str, Any]]]) -> None:
 
 def waiting(node_id: str, lane: str) -> list[dict[str, Any]]:
     """The envelopes that the node has not fetched yet, the next one first."""
-    raw = cast("list[bytes]", client().lrange(queue(node_id, lane), 0, -1))
-    bodies = (json.loads(base64.b64decode(json.loads(one)["body"])) for one in reversed(raw))
-    return [body[0][0] for body in bodies]
+    return [envelope for _, envelope in entries([queue(node_id, lane)])]
+
+
+def entries(queues: Sequence[str]) -> list[tuple[tuple[str, bytes], dict[str, Any]]]:
+    """What waits in the queues: ((queue, message), envelope), the next one of each queue first."""
+    with client().pipeline(transaction=False) as pipe:
+        for name in queues:
+            pipe.lrange(name, 0, -1)
+        lists = cast("list[list[bytes]]", pipe.execute()) if queues else []
+    raw = [((name, one), one) for name, found in zip(queues, lists, strict=True) for one in reversed(found)]
+    return [(where, json.loads(base64.b64decode(json.loads(one)["body"]))[0][0]) for where, one in raw]
+
+
+def drop(messages: Iterable[tuple[str, bytes]]) -> None:
+    """Remove (queue, message) pairs that `entries` has shown."""
+    with client().pipeline(transaction=False) as pipe:
+        for name, one in messages:
+            pipe.lrem(name, 0, one.decode())
+        pipe.execute()
+
+
+def answers() -> bool:
+    """Whether the broker is there."""
+    try:
+        return bool(client().ping())
+    except RedisError:
+        return False
+
+
+def _queue(pipe: Any, *words: str) -> None:
+    """A command that redis-py has no method for, or an untyped one."""
+    pipe.execute_command(*words)
 
 
 def _text(value: Any) -> str:

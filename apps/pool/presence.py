@@ -18,6 +18,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from apps.core import platform_keys
+from apps.pool import hints
 from workers.protocol.envelope import sign_envelope
 
 logger = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ BEATS = "pool:heartbeats"
 BEATS_TAKEN = "pool:heartbeats:taken"
 USED = "pool:used:{}:{}"
 PENDING = "pool:pending"
-WAKE = "pool.wake"
+WAKE = hints.CHANNEL
 
 # A socket replaces the node's older one, and undoes its close.
 OPEN_LUA = """
@@ -172,7 +173,7 @@ def closed() -> dict[str, Closed]:
 
 def done(key: str, node_id: str, text: bytes) -> None:
     """Forget a fact, unless a newer one has replaced it."""
-    redis().eval(DONE_LUA, 1, key, node_id, text)  # type: ignore[arg-type]
+    redis().eval(DONE_LUA, 1, key, node_id, text)
 
 
 def gateway_beat(gateway: str) -> int:
@@ -190,3 +191,10 @@ def connected(node_ids: Iterable[str]) -> set[str]:
 def note_pending(count: int) -> None:
     """How many tasks wait; goes out with the answers to heartbeats."""
     redis().set(PENDING, count, ex=60)
+
+
+def subscribed() -> Any:
+    """A subscription to hints that there is something to do; use it as a context."""
+    hearing: Any = redis().pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
+    hearing.subscribe(WAKE)
+    return hearing

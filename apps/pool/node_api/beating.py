@@ -6,7 +6,7 @@ from django.http import HttpRequest, HttpResponse
 
 from apps.core import parameters, platform_keys
 from apps.operators.models import NodeStatus
-from apps.pool import leases, presence
+from apps.pool import broker, leases, presence
 from apps.pool.node_api.http import answer, envelope_of
 from apps.pool.node_api.keys import directory, open_from_node
 from workers.protocol.clock import unix_ms, utcnow
@@ -16,6 +16,7 @@ from workers.protocol.keylist import open_key_list
 from workers.protocol.messages import NodeHeartbeat, decode_body
 
 MOST_RUNNING = 256
+MOST_MODELS = 200
 NO_WORK = {NodeStatus.DRAINING, NodeStatus.SUSPENDED}
 _key_list_version = 0
 
@@ -43,11 +44,11 @@ def heard(body: NodeHeartbeat, now: datetime) -> presence.Heard:
         at=unix_ms(now),
         sent_at=body.sent_at,
         load=max(0, min(100, body.load)),
-        slots=body.slots,
+        slots={lane: max(0, min(1000, body.slots[lane])) for lane in broker.LANES if lane in body.slots},
         memory_free_mb=max(0, min(2**31 - 1, body.memory_free_mb)),
         running=body.running,
         draining=body.draining,
-        models=sorted(body.models),
+        models=sorted(body.models)[:MOST_MODELS],
     )
 
 

@@ -46,9 +46,9 @@ def register(request: HttpRequest) -> HttpResponse:
     secret = broker.new_secret()
     with transaction.atomic():
         envelope = open_self_signed(raw, public, now)
-        node = enrolment.enrol(enrolment_of(envelope), now, broker_secret_sha256=broker.digest_of(secret))
+        node = enrolment.enrol(enrolment_of(envelope), now, broker_sha256=broker.digest_of(secret))
     try:
-        broker.open_account(node.pk, node.broker_secret_sha256)
+        broker.open_account(node.pk, node.broker_sha256)
     except RedisError as error:
         # The row is the truth: the dispatcher makes the account from its hash as soon as the broker is back.
         logger.warning("A broker account waits for the broker", extra={"node": node.pk, "error": str(error)[:200]})

@@ -38,8 +38,8 @@ def until(done: Callable[[], Any], seconds: float = 20.0) -> Any:
 def opened() -> tuple[str, broker.Account]:
     """A new node's id and its account."""
     node = new_id("node", utcnow())
-    account = broker.new_account(node)
-    broker.open_account(node, account.digest)
+    account = broker.account(node, broker.new_secret())
+    broker.open_account(node, broker.digest_of(account.password))
     return node, account
 
 
@@ -219,7 +219,7 @@ def test_revoking_ends_a_worker_in_mid_flight_and_leaves_its_neighbour_alone(
 def test_a_revoked_account_stays_revoked_when_lost_ones_are_restored(nodes_broker: Redis) -> None:
     node, account = opened()
     broker.revoke(node)
-    assert broker.restore_accounts([(node, account.digest)]) == []
+    assert broker.restore_accounts([(node, broker.digest_of(account.password))]) == []
     with login(account) as redis, pytest.raises(AuthenticationError):
         redis.ping()
 
@@ -231,7 +231,9 @@ def test_accounts_are_made_again_from_the_stored_hash(nodes_broker: Redis) -> No
     nodes_broker.acl_deluser(account.username)
     with login(account) as redis, pytest.raises(AuthenticationError):
         redis.ping()
-    assert broker.restore_accounts([(node, account.digest), (other, second.digest)]) == [node]
+    assert broker.restore_accounts(
+        [(node, broker.digest_of(account.password)), (other, broker.digest_of(second.password))]
+    ) == [node]
     assert nodes_broker.acl_getuser(account.username) == before
     with login(account) as redis:
         assert redis.ping()

@@ -1,0 +1,165 @@
+"""Work over HTTP: claiming it, saying that it runs, giving it back, and its results."""
+
+import logging
+import threading
+import time
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from django.http import HttpRequest, HttpResponse
+from redis.exceptions import RedisError
+
+from apps.core.errors import MeshError
+from apps.operators.models import Node, NodeStatus
+from apps.pool import broker, completion, leases, presence, sealing
+from apps.pool.node_api.errors import BodyMalformed, NodeSuspended, NodeUnknown, TaskMismatch
+from apps.pool.node_api.http import RESULTS, answer, body_of, envelope_of
+from apps.pool.node_api.keys import open_from_node
+from apps.pool.take import take
+from workers.protocol.clock import utcnow
+from workers.protocol.envelope import Envelope
+from workers.protocol.errors import ProtocolError
+from workers.protocol.keys import unb64
+from workers.protocol.messages import TaskClaim, TaskHandback, TaskStarted, decode_body
+
+logger = logging.getLogger(__name__)
+LONGEST_WAIT_S = 25.0
+LOOK_EVERY_S = 1.0
+MOST_AT_ONCE = 16
+MOST_RESULTS = 100
+# Waiting claims occupy threads that others need: beyond this many in a process, a claim is answered at once.
+_waiting = threading.BoundedSemaphore(8)
+
+
+class PostedResult(msgspec.Struct, forbid_unknown_fields=True):
+    """One result as it is posted: a DSSE task.result, and the sealed bytes in base64."""
+
+    envelope: dict[str, Any]
+    sealed: str
+
+
+def node_of(envelope: Envelope) -> Node:
+    """The sender's row."""
+    node = Node.objects.select_related("operator__user").filter(pk=envelope.sender).first()
+    if node is None:
+        raise NodeUnknown
+    return node
+
+
+def claim(request: HttpRequest) -> HttpResponse:
+    """A DSSE `task.claim` with `?wait=<seconds>` → `{"tasks": [DSSE task.run, …]}`, empty if none came meanwhile."""
+    raw, now = envelope_of(request), utcnow()
+    wait_s = wait_of(request)
+    envelope = open_from_node(raw, {"task.claim"}, now)
+    body = decode_body(envelope.kind, envelope.body)
+    if not isinstance(body, TaskClaim):
+        raise BodyMalformed
+    node = node_of(envelope)
+    if node.status == NodeStatus.SUSPENDED:
+        raise NodeSuspended
+    if node.transport == Node.Transport.CELERY:
+        leave_broker(node, now)
+    return answer({"tasks": wait_for_tasks(node, body.lane, min(body.max, MOST_AT_ONCE), wait_s)})
+
+
+def wait_of(request: HttpRequest) -> float:
+    """How long the caller waits, in seconds."""
+    try:
+        return max(0.0, min(float(request.GET.get("wait", "0")), LONGEST_WAIT_S))
+    except ValueError as error:
+        raise BodyMalformed("wait is a number of seconds.") from error
+
+
+def leave_broker(node: Node, now: datetime) -> None:
+    """A node that claims over HTTP does not read its queues: what is there is taken back."""
+    Node.objects.filter(pk=node.pk).update(transport=Node.Transport.HTTP)
+    leases.release_node(node.pk, "The node takes its work over HTTP now.", now, counted=False)
+    try:
+        broker.purge(node.pk)
+    except RedisError as error:
+        logger.warning("Queues were not purged", extra={"node": node.pk, "error": str(error)[:200]})
+
+
+def wait_for_tasks(node: Node, lane: str, most: int, wait_s: float) -> list[dict[str, Any]]:
+    """Take now, or as soon as a hint comes; hints may be lost, so it looks every second all the same."""
+    tasks = taken(node, lane, most)
+    if tasks or wait_s <= 0 or not _waiting.acquire(blocking=False):
+        return tasks
+    end = time.monotonic() + wait_s
+    try:
+        with presence.subscribed() as hints:
+            while not tasks and (left := end - time.monotonic()) > 0:
+                hints.get_message(timeout=min(left, LOOK_EVERY_S))
+                tasks = taken(node, lane, most)
+    finally:
+        _waiting.release()
+    return tasks
+
+
+def taken(node: Node, lane: str, most: int) -> list[dict[str, Any]]:
+    """What the node gets now, signed and sealed."""
+    now = utcnow()
+    return [sealing.task_envelope(assignment, node, now) for assignment in take(node.pk, lane, most, now)]
+
+
+def started(request: HttpRequest, task_id: str) -> HttpResponse:
+    """A DSSE `task.started` → `{"status": running | superseded | cancelled}`; only `running` may go on."""
+    raw, now = envelope_of(request), utcnow()
+    envelope = open_from_node(raw, {"task.started"}, now)
+    body = decode_body(envelope.kind, envelope.body)
+    if not isinstance(body, TaskStarted) or body.task != task_id:
+        raise TaskMismatch
+    return answer({"status": completion.started(task_id, body.attempt, node_of(envelope), now)})
+
+
+def handback(request: HttpRequest) -> HttpResponse:
+    """A DSSE `task.handback` → `{"status": pending | superseded | cancelled}`."""
+    raw, now = envelope_of(request), utcnow()
+    envelope = open_from_node(raw, {"task.handback"}, now)
+    body = decode_body(envelope.kind, envelope.body)
+    if not isinstance(body, TaskHandback):
+        raise BodyMalformed
+    return answer({"status": completion.hand_back(body.task, body.attempt, node_of(envelope), body.reason, now)})
+
+
+def result(request: HttpRequest, task_id: str) -> HttpResponse:
+    """`{"envelope": DSSE task.result, "sealed": base64}` → `{"status"}`: completed, duplicate, superseded, cancelled,
+    or failed where the attempt came to nothing."""
+    posted = posted_result(body_of(request, RESULTS))
+    return answer({"status": accept(posted, utcnow(), task_id)})
+
+
+def results(request: HttpRequest) -> HttpResponse:
+    """`{"results": [...]}`, up to a hundred → one entry each, in order: `{"status"}` or `{"code", "detail"}`."""
+    batch = body_of(request, RESULTS).get("results")
+    if not isinstance(batch, list) or not 1 <= len(batch) <= MOST_RESULTS:
+        raise BodyMalformed(f"A batch has 1 to {MOST_RESULTS} results.")
+    return answer({"results": [one_of_many(item) for item in batch]})
+
+
+def one_of_many(item: Any) -> dict[str, str]:
+    """One result of a batch; its refusal is its own."""
+    try:
+        return {"status": accept(posted_result(item), utcnow())}
+    except (MeshError, ProtocolError) as error:
+        return {"code": error.code, "detail": error.detail}
+
+
+def posted_result(item: Any) -> PostedResult:
+    """The item's two parts; raises BodyMalformed."""
+    try:
+        return msgspec.convert(item, PostedResult)
+    except msgspec.ValidationError as error:
+        raise BodyMalformed(str(error)) from error
+
+
+def accept(posted: PostedResult, now: datetime, task_id: str | None = None) -> str:
+    """Open and complete one result.
+
+    No replay guard: a result counts once by (task, attempt, node), and nodes send it again until they have an answer.
+    """
+    envelope = open_from_node(posted.envelope, {"task.result"}, now, durable=False)
+    if task_id is not None and envelope.body.get("task") != task_id:
+        raise TaskMismatch
+    return completion.complete(envelope, unb64(posted.sealed), node_of(envelope), now)
