@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from django.db import connection
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, inline_serializer
 from rest_framework import exceptions, serializers
 from rest_framework.permissions import AllowAny, IsAuthenticated
 from rest_framework.request import Request
@@ -81,7 +81,8 @@ def openai_exception_handler(exc: Exception, context: dict[str, Any]) -> Respons
         status, code = 400, "invalid_value"
     elif isinstance(exc, exceptions.APIException):
         status, code, message = exc.status_code, str(getattr(exc.detail, "code", "error")), str(exc.detail)
-        headers = {"WWW-Authenticate": exc.auth_header} if getattr(exc, "auth_header", None) else {}
+        challenge = getattr(exc, "auth_header", None)
+        headers = {"WWW-Authenticate": challenge} if challenge else {}
     else:
         return None
     set_rollback()
@@ -133,13 +134,16 @@ class UsageSerializer(serializers.Serializer[Any]):
     total_tokens = serializers.IntegerField()
 
 
-class EmbeddingsResponse(serializers.Serializer[Any]):
-    """Vectors in the order of the inputs."""
-
-    object = serializers.CharField()
-    data = EmbeddingSerializer(many=True)
-    model = serializers.CharField()
-    usage = UsageSerializer()
+# Inline, since a serializer class cannot declare a field named `data`.
+EMBEDDINGS = inline_serializer(
+    "Embeddings",
+    {
+        "object": serializers.CharField(),
+        "data": EmbeddingSerializer(many=True),
+        "model": serializers.CharField(),
+        "usage": UsageSerializer(),
+    },
+)
 
 
 class Embeddings(OpenAiView):
@@ -152,7 +156,7 @@ class Embeddings(OpenAiView):
         summary="Embeddings, OpenAI style",
         tags=["openai"],
         request=EmbeddingsRequest,
-        responses=EmbeddingsResponse,
+        responses=EMBEDDINGS,
     )
     def post(self, request: Request) -> Response:
         """Waits up to a minute; what has not begun by then is cancelled."""
@@ -209,11 +213,9 @@ class OpenAiModelSerializer(serializers.Serializer[Any]):
     owned_by = serializers.CharField()
 
 
-class OpenAiModelsSerializer(serializers.Serializer[Any]):
-    """All models."""
-
-    object = serializers.CharField()
-    data = OpenAiModelSerializer(many=True)
+MODELS = inline_serializer(
+    "OpenAiModels", {"object": serializers.CharField(), "data": OpenAiModelSerializer(many=True)}
+)
 
 
 def model_object(version: ModelVersion) -> dict[str, Any]:
@@ -231,7 +233,7 @@ class OpenAiModels(OpenAiView):
         operation_id="openai_models",
         summary="Models, OpenAI style",
         tags=["openai"],
-        responses=OpenAiModelsSerializer,
+        responses=MODELS,
     )
     def get(self, request: Request) -> Response:
         """Those with a version that serves now."""
