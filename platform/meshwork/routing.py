@@ -1,6 +1,5 @@
 """WebSockets: live topics for people (session, own Origin only) and presence for nodes (no cookies; signatures)."""
 
-from importlib.util import find_spec
 from typing import Any
 
 from channels.auth import AuthMiddlewareStack
@@ -9,11 +8,8 @@ from channels.security.websocket import AllowedHostsOriginValidator
 from django.urls import path
 
 from apps.core.live import LiveConsumer
+from apps.pool.gateway import NodeConsumer
 
 live = AllowedHostsOriginValidator(AuthMiddlewareStack(LiveConsumer.as_asgi()))
-routes: list[Any] = [path("ws/live", live)]
-if find_spec("apps.pool.gateway"):
-    from apps.pool.gateway import NodeConsumer
-
-    routes.append(path("ws/node", NodeConsumer.as_asgi()))
+routes: list[Any] = [path("ws/live", live), path("ws/node", NodeConsumer.as_asgi())]
 websockets = URLRouter(routes)

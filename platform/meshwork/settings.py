@@ -60,12 +60,6 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
 ]
-INSTALLED_APPS = [
-    app for app in INSTALLED_APPS if not app.startswith("apps.") or (ROOT / app.replace(".", "/") / "apps.py").exists()
-]
-if PROCESS == "node_api":  # allauth insists on its middleware, which the node API does without
-    INSTALLED_APPS = [app for app in INSTALLED_APPS if not app.startswith("allauth")]
-
 SITE_MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "apps.core.middleware.RequestIdMiddleware",
@@ -82,7 +76,7 @@ SITE_MIDDLEWARE = [
     "apps.core.middleware.ErrorPageMiddleware",
 ]
 NODE_API_MIDDLEWARE = ["apps.core.middleware.RequestIdMiddleware"]
-MIDDLEWARE = NODE_API_MIDDLEWARE if PROCESS == "node_api" else SITE_MIDDLEWARE
+MIDDLEWARE = SITE_MIDDLEWARE
 ROOT_URLCONF = "meshwork.node_urls" if PROCESS == "node_api" else "meshwork.urls"
 WSGI_APPLICATION = "meshwork.wsgi.application"
 ASGI_APPLICATION = "meshwork.asgi.application"

@@ -20,10 +20,12 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/schema", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs", SpectacularSwaggerView.as_view(url_name="schema"), name="api_docs"),
     path("dev/mail", views.dev_mail, name="dev_mail"),
+    path("", include("meshwork.pages_urls")),
+    path("", include("apps.operators.urls")),
+    path("", include("apps.operators.api_urls")),
+    path("", include("apps.models.api_urls")),
+    path("", include("apps.pool.api_urls")),
 ]
-MODULES = ["meshwork.pages_urls"] + [
-    f"apps.{app}.{kind}" for app in ("ledger", "operators", "models", "pool") for kind in ("urls", "api_urls")
-]
-urlpatterns += [
-    path("", include(module)) for module in MODULES if find_spec(module.rpartition(".")[0]) and find_spec(module)
-]
+for optional in ("apps.ledger.urls", "apps.pool.urls", "apps.models.urls"):
+    if find_spec(optional):
+        urlpatterns.append(path("", include(optional)))

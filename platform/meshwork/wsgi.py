@@ -2,9 +2,17 @@
 
 import os
 
-from django.core.wsgi import get_wsgi_application
+import django
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "meshwork.settings")
 os.environ.setdefault("MESH_PROCESS", "node_api")
 
-application = get_wsgi_application()
+django.setup(set_prefix=False)
+
+from django.conf import settings  # noqa: E402
+from django.core.handlers.wsgi import WSGIHandler  # noqa: E402
+
+# After the apps are loaded, since allauth insists on its middleware and signatures need no session.
+settings.MIDDLEWARE = settings.NODE_API_MIDDLEWARE
+
+application = WSGIHandler()
