@@ -23,9 +23,9 @@ from apps.core.errors import MeshError
 from apps.pool import presence
 from apps.pool.node_api.keys import open_from_node
 from workers.protocol.clock import unix_ms, utcnow
-from workers.protocol.errors import EnvelopeMalformed, ProtocolError
+from workers.protocol.errors import ProtocolError
 from workers.protocol.ids import message_id
-from workers.protocol.messages import NodeHello, decode_body
+from workers.protocol.messages import NodeHello
 
 logger = logging.getLogger(__name__)
 HELLO_SECONDS = 5.0
@@ -51,7 +51,7 @@ class Gateway:
     def __init__(self) -> None:
         self.id = message_id()
         self.redis: Redis = Redis.from_url(settings.REDIS_URL, socket_timeout=5, socket_connect_timeout=5)
-        self.sockets: dict[str, Any] = {}
+        self.sockets: dict[Any, Any] = {}
         self._beating: asyncio.Task[None] | None = None
 
     def keep_beating(self) -> None:
@@ -70,7 +70,7 @@ class Gateway:
         async with self.redis.pipeline(transaction=False) as pipe:
             pipe.set(presence.BEAT.format(self.id), unix_ms(utcnow()), px=BEAT_LIFE_MS)
             if self.sockets:
-                pipe.hset(presence.SOCKETS, mapping={**self.sockets})
+                pipe.hset(presence.SOCKETS, mapping=self.sockets)
             await pipe.execute()
 
     async def opened(self, node_id: str, connection: str, hello: dict[str, Any]) -> None:
@@ -175,10 +175,7 @@ class NodeConsumer(AsyncWebsocketConsumer):
 
     def check(self, raw: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         """The sender and its hello. The challenge is this socket's own, so a hello cannot be used twice."""
-        envelope = open_from_node(raw, {"node.hello"}, utcnow(), durable=False)
-        hello = decode_body(envelope.kind, envelope.body)
-        if not isinstance(hello, NodeHello):
-            raise EnvelopeMalformed
+        envelope, hello = open_from_node(raw, NodeHello, utcnow(), durable=False)
         if not hmac.compare_digest(hello.challenge, self.challenge):
             raise HelloRefused
         return envelope.sender, {"models": sorted(hello.models), "lanes": hello.lanes, "running": hello.running}

@@ -24,6 +24,7 @@ CLOCK = "Its clock is more than 30 seconds off."
 SILENT = "It has not been heard from."
 STOPPED = "Its operator stopped it."
 DRAINED_ITSELF = "It takes no new tasks, by its own word."
+RESUME = "Run `mesh node resume` on the machine when it should work again."
 START = "Run `mesh node run` on the machine."
 CHECK = "Check the machine and its network; it comes back by itself."
 # States that a node leaves by being heard from again; other reasons need more than that.
@@ -91,9 +92,7 @@ def drain_itself(node: Node, beat: Heard, now: datetime) -> None:
     if beat.at < unix_ms(node.status_at) or status == NodeStatus.OFFLINE:
         return
     if NodeStatus.DRAINING in NODE_TRANSITIONS[status]:
-        node.move(
-            NodeStatus.DRAINING, DRAINED_ITSELF, "Run `mesh node resume` on the machine when it should work again.", now
-        )
+        node.move(NodeStatus.DRAINING, DRAINED_ITSELF, RESUME, now)
 
 
 def arrive(node: Node, now: datetime, *, fresh: bool) -> None:

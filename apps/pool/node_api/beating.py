@@ -13,7 +13,7 @@ from workers.protocol.clock import unix_ms, utcnow
 from workers.protocol.envelope import SKEW_MS, Envelope, sign_envelope
 from workers.protocol.errors import EnvelopeMalformed, Replayed
 from workers.protocol.keylist import open_key_list
-from workers.protocol.messages import NodeHeartbeat, decode_body
+from workers.protocol.messages import NodeHeartbeat
 
 MOST_RUNNING = 256
 MOST_MODELS = 200
@@ -24,10 +24,9 @@ _key_list_version = 0
 def heartbeat(request: HttpRequest) -> HttpResponse:
     """A DSSE `node.heartbeat` → a DSSE `platform.heartbeat`: time, waiting tasks, cancellations, the drain flag."""
     raw, now = envelope_of(request), utcnow()
-    envelope = open_from_node(raw, {"node.heartbeat"}, now, durable=False)
-    body = decode_body(envelope.kind, envelope.body)
-    if not isinstance(body, NodeHeartbeat) or len(body.running) > MOST_RUNNING:
-        raise EnvelopeMalformed
+    envelope, body = open_from_node(raw, NodeHeartbeat, now, durable=False)
+    if len(body.running) > MOST_RUNNING:
+        raise EnvelopeMalformed(f"A node runs up to {MOST_RUNNING} tasks.")
     pending = presence.buffer_heartbeat(
         envelope.sender, envelope.id, envelope.expires_at + SKEW_MS - unix_ms(now), heard(body, now)
     )

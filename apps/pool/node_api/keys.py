@@ -3,16 +3,20 @@
 import threading
 import time
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from apps.core import platform_keys
 from apps.operators.models import Node, NodeStatus
 from apps.pool.node_api.errors import NodeRevoked
 from apps.pool.replay import DatabaseReplayGuard
-from workers.protocol.envelope import Envelope, KnownKey, ReplayGuard, open_envelope
+from workers.protocol.envelope import SKEW_MS, Envelope, KnownKey, open_envelope
+from workers.protocol.errors import Replayed
 from workers.protocol.keys import unb64
+from workers.protocol.messages import KINDS, Body, decode_body
 
 PLATFORM = "platform"
+M = TypeVar("M", bound=Body)
+NAMES = {kind: name for name, kind in KINDS.items()}
 MOST_KEYS = 100_000
 STATES_SECONDS = 1.0
 EXCEPTIONS = (NodeStatus.REVOKED, NodeStatus.SUSPENDED, NodeStatus.DRAINING)
@@ -58,33 +62,26 @@ class Directory:
 directory = Directory()
 
 
-def open_from_node(
-    raw: dict[str, Any], kinds: set[str], now: datetime, *, replay: ReplayGuard | None = None, durable: bool = True
-) -> Envelope:
-    """Open a node's envelope. Raises ProtocolErrors, or NodeRevoked; nothing has happened then.
+def open_from_node(raw: dict[str, Any], kind: type[M], now: datetime, *, durable: bool = True) -> tuple[Envelope, M]:
+    """Open a node's message of one kind. Raises ProtocolErrors, or NodeRevoked; nothing has happened then.
 
-    `durable` keeps the message's id in the database unless another guard is given.
+    `durable` has the database refuse it a second time; its id is kept only once everything else is right.
     """
-    guard: ReplayGuard | None = replay or (_LiveOnly() if durable else None)
+    name = NAMES[kind]
     envelope = open_envelope(
         raw,
         net=platform_keys.network_id(),
         to=PLATFORM,
-        kinds=kinds,
+        kinds={name},
         resolve=directory.resolve,
         now=now,
-        replay=guard,
+        replay=None,
     )
+    body = decode_body(name, envelope.body)
     refuse_revoked(envelope.sender)
-    return envelope
-
-
-class _LiveOnly(DatabaseReplayGuard):
-    """Keeps nothing of what a revoked node sends."""
-
-    def seen(self, sender: str, message_id: str, expires_at_ms: int) -> bool:
-        refuse_revoked(sender)
-        return super().seen(sender, message_id, expires_at_ms)
+    if durable and DatabaseReplayGuard().seen(envelope.sender, envelope.id, envelope.expires_at + SKEW_MS):
+        raise Replayed
+    return envelope, cast(M, body)
 
 
 def refuse_revoked(node_id: str) -> None:

@@ -21,7 +21,7 @@ from workers.protocol.clock import utcnow
 from workers.protocol.envelope import Envelope
 from workers.protocol.errors import ProtocolError
 from workers.protocol.keys import unb64
-from workers.protocol.messages import TaskClaim, TaskHandback, TaskStarted, decode_body
+from workers.protocol.messages import TaskClaim, TaskHandback, TaskResult, TaskStarted
 
 logger = logging.getLogger(__name__)
 LONGEST_WAIT_S = 25.0
@@ -51,10 +51,7 @@ def claim(request: HttpRequest) -> HttpResponse:
     """A DSSE `task.claim` with `?wait=<seconds>` → `{"tasks": [DSSE task.run, …]}`, empty if none came meanwhile."""
     raw, now = envelope_of(request), utcnow()
     wait_s = wait_of(request)
-    envelope = open_from_node(raw, {"task.claim"}, now)
-    body = decode_body(envelope.kind, envelope.body)
-    if not isinstance(body, TaskClaim):
-        raise BodyMalformed
+    envelope, body = open_from_node(raw, TaskClaim, now)
     node = node_of(envelope)
     if node.status == NodeStatus.SUSPENDED:
         raise NodeSuspended
@@ -106,9 +103,8 @@ def taken(node: Node, lane: str, most: int) -> list[dict[str, Any]]:
 def started(request: HttpRequest, task_id: str) -> HttpResponse:
     """A DSSE `task.started` → `{"status": running | superseded | cancelled}`; only `running` may go on."""
     raw, now = envelope_of(request), utcnow()
-    envelope = open_from_node(raw, {"task.started"}, now)
-    body = decode_body(envelope.kind, envelope.body)
-    if not isinstance(body, TaskStarted) or body.task != task_id:
+    envelope, body = open_from_node(raw, TaskStarted, now)
+    if body.task != task_id:
         raise TaskMismatch
     return answer({"status": completion.started(task_id, body.attempt, node_of(envelope), now)})
 
@@ -116,10 +112,7 @@ def started(request: HttpRequest, task_id: str) -> HttpResponse:
 def handback(request: HttpRequest) -> HttpResponse:
     """A DSSE `task.handback` → `{"status": pending | superseded | cancelled}`."""
     raw, now = envelope_of(request), utcnow()
-    envelope = open_from_node(raw, {"task.handback"}, now)
-    body = decode_body(envelope.kind, envelope.body)
-    if not isinstance(body, TaskHandback):
-        raise BodyMalformed
+    envelope, body = open_from_node(raw, TaskHandback, now)
     return answer({"status": completion.hand_back(body.task, body.attempt, node_of(envelope), body.reason, now)})
 
 
@@ -159,7 +152,7 @@ def accept(posted: PostedResult, now: datetime, task_id: str | None = None) -> s
 
     No replay guard: a result counts once by (task, attempt, node), and nodes send it again until they have an answer.
     """
-    envelope = open_from_node(posted.envelope, {"task.result"}, now, durable=False)
-    if task_id is not None and envelope.body.get("task") != task_id:
+    envelope, body = open_from_node(posted.envelope, TaskResult, now, durable=False)
+    if task_id is not None and body.task != task_id:
         raise TaskMismatch
     return completion.complete(envelope, unb64(posted.sealed), node_of(envelope), now)
