@@ -11,6 +11,7 @@ from workers.protocol.clock import unix_ms, utcnow
 from workers.protocol.envelope import KnownKey, open_document, sign_document, unverified_payload
 from workers.protocol.errors import KeyListRefused, ProtocolError
 from workers.protocol.keys import SigningKey, b64, fingerprint, kid_of, unb64
+from workers.protocol.messages import Count
 
 KIND = "platform.keys"
 PLATFORM = "platform"
@@ -20,12 +21,12 @@ class _Key(msgspec.Struct, forbid_unknown_fields=True):
     kid: str
     public: str
     purpose: Literal["platform", "seal"]
-    not_before: int
-    not_after: int
+    not_before: Count
+    not_after: Count
 
 
 class _Body(msgspec.Struct, forbid_unknown_fields=True):
-    version: int
+    version: Count
     root_public: str
     keys: list[_Key]
 

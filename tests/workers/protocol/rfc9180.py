@@ -27,9 +27,7 @@ def schedule(aead: int, ephemeral: bytes, public: bytes, info: bytes) -> tuple[b
     private = X25519PrivateKey.from_private_bytes(ephemeral)
     encapsulated = private.public_key().public_bytes_raw()
     shared = private.exchange(X25519PublicKey.from_public_bytes(public))
-    secret = expand(
-        KEM_SUITE, extract(KEM_SUITE, b"", b"eae_prk", shared), b"shared_secret", encapsulated + public, 32
-    )
+    secret = expand(KEM_SUITE, extract(KEM_SUITE, b"", b"eae_prk", shared), b"shared_secret", encapsulated + public, 32)
     suite = b"HPKE" + b"".join(n.to_bytes(2, "big") for n in (0x20, 1, aead))
     hashes = [extract(suite, b"", label, value) for label, value in ((b"psk_id_hash", b""), (b"info_hash", info))]
     context = b"\x00" + b"".join(hashes)

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.workers.protocol.cast import NOW
-from workers.protocol import ids, pow
+from workers.protocol import ids
 from workers.protocol.clock import from_unix_ms, unix_ms, utcnow
+from workers.protocol.pow import check, solve
 
 
 def test_an_id_is_a_prefix_and_26_letters() -> None:
@@ -43,7 +44,9 @@ def test_a_uuid_comes_back_from_its_id(value: UUID) -> None:
     assert ids.parse_uuid("txn", ids.show_uuid("txn", value)) == value
 
 
-@pytest.mark.parametrize("text", ["", "txn_", "hld_" + "0" * 26, "txn_" + "0" * 25, "txn_" + "8" * 26, "txn_" + "u" * 26])
+@pytest.mark.parametrize(
+    "text", ["", "txn_", "hld_" + "0" * 26, "txn_" + "0" * 25, "txn_" + "8" * 26, "txn_" + "u" * 26]
+)
 def test_other_text_is_no_id(text: str) -> None:
     with pytest.raises(ValueError, match=r"not|found"):
         ids.parse_uuid("txn", text)
@@ -69,15 +72,15 @@ def test_a_moment_has_a_time_zone() -> None:
 
 @pytest.mark.parametrize("zeros", [0, 1, 2, 3, 4])
 def test_a_solved_challenge_is_accepted(zeros: int) -> None:
-    assert pow.check("challenge", pow.solve("challenge", zeros), zeros)
+    assert check("challenge", solve("challenge", zeros), zeros)
 
 
 def test_a_nonce_of_another_challenge_is_refused() -> None:
-    nonce = pow.solve("challenge")
-    assert not pow.check("another", nonce, 4)
-    assert not pow.check("challenge", nonce + "0", 4)
-    assert not pow.check("challenge", nonce, 64)
+    nonce = solve("challenge")
+    assert not check("another", nonce, 4)
+    assert not check("challenge", nonce + "0", 4)
+    assert not check("challenge", nonce, 64)
 
 
 def test_a_long_nonce_is_not_even_hashed() -> None:
-    assert not pow.check("challenge", "0" * 65, 0)
+    assert not check("challenge", "0" * 65, 0)

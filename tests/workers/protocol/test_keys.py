@@ -20,7 +20,9 @@ def test_a_new_key_pair_is_two_times_32_bytes_in_base64(kind: type[SigningKey] |
 
 
 def test_every_new_key_is_another() -> None:
-    assert len({SigningKey.generate().public for _ in range(20)} | {SealingKey.generate().public for _ in range(20)}) == 40
+    assert (
+        len({SigningKey.generate().public for _ in range(20)} | {SealingKey.generate().public for _ in range(20)}) == 40
+    )
 
 
 @pytest.mark.parametrize("kind", [SigningKey, SealingKey])

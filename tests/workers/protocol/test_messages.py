@@ -1,0 +1,154 @@
+"""Bodies of messages: each kind's fields, no others, within limits."""
+
+from typing import Any, get_type_hints
+
+import msgspec
+import pytest
+
+from workers.protocol.errors import ProtocolError
+from workers.protocol.messages import KINDS, TaskResult, decode_body
+
+HASH = "ab" * 32
+BODIES: dict[str, dict[str, Any]] = {
+    "node.register": {
+        "token": "mwt_1",
+        "name": "attic",
+        "sign_public": "AA==",
+        "seal_public": "AA==",
+        "probe": {"cores": 2},
+        "challenge": "c",
+        "nonce": "1",
+    },
+    "node.hello": {"challenge": "c", "version": 1, "models": ["m"], "lanes": {"inference.cpu": 1}, "running": []},
+    "node.heartbeat": {
+        "load": 20,
+        "slots": {"inference.cpu": 1},
+        "memory_free_mb": 900,
+        "running": ["tsk_1"],
+        "sent_at": 1,
+        "draining": False,
+        "models": [],
+    },
+    "task.claim": {"lane": "inference.cpu", "max": 4},
+    "task.run": {
+        "job": "job_1",
+        "task": "tsk_1",
+        "attempt": 1,
+        "kind": "embed",
+        "lane": "inference.cpu",
+        "model": "m",
+        "version": "v",
+        "files": [{"name": "f", "sha256": HASH, "size": 3, "url": "http://x/f"}],
+        "params": {},
+        "payload_sha256": HASH,
+        "sealed": "AA==",
+        "lease_expires_at": 1,
+        "deadline": 2,
+    },
+    "task.started": {"task": "tsk_1", "attempt": 1},
+    "task.handback": {"task": "tsk_1", "attempt": 1, "reason": "draining"},
+    "task.result": {
+        "job": "job_1",
+        "task": "tsk_1",
+        "attempt": 1,
+        "ok": True,
+        "error": None,
+        "result_sha256": HASH,
+        "sealed_sha256": HASH,
+        "usage": {"items": 1, "tokens_in": 2, "tokens_out": 3},
+        "duration_ms": 5,
+    },
+    "control.cancel": {"tasks": ["tsk_1"]},
+    "control.drain": {},
+    "control.resume": {},
+    "control.revoked": {"reason": "by its operator"},
+    "control.work": {"lane": "inference.cpu"},
+    "control.parameters": {"parameters": {"pool.heartbeat_s": 30}},
+    "platform.heartbeat": {
+        "time": 1,
+        "pending": 0,
+        "cancel": [],
+        "drain": False,
+        "key_list_version": 1,
+        "heartbeat_s": 30,
+    },
+}
+FIELDS = [(kind, field) for kind, body in BODIES.items() for field in body]
+OPTIONAL = {("node.heartbeat", "draining"), ("node.heartbeat", "models")}
+
+
+def refusal(kind: str, body: dict[str, Any]) -> str:
+    with pytest.raises(ProtocolError) as caught:
+        decode_body(kind, body)
+    return caught.value.code
+
+
+def test_every_kind_has_an_example_here() -> None:
+    assert set(BODIES) == set(KINDS)
+    for kind, body in BODIES.items():
+        assert set(body) == set(get_type_hints(KINDS[kind]))
+
+
+@pytest.mark.parametrize("kind", BODIES)
+def test_a_body_is_read_and_written_again(kind: str) -> None:
+    read = decode_body(kind, BODIES[kind])
+    assert type(read) is KINDS[kind]
+    assert msgspec.to_builtins(read) == BODIES[kind]
+
+
+@pytest.mark.parametrize("kind", BODIES)
+def test_a_field_too_many_is_refused(kind: str) -> None:
+    assert refusal(kind, {**BODIES[kind], "more": 1}) == "unknown_field"
+
+
+@pytest.mark.parametrize(("kind", "field"), FIELDS)
+def test_a_field_too_few_is_refused(kind: str, field: str) -> None:
+    body = {name: value for name, value in BODIES[kind].items() if name != field}
+    if (kind, field) in OPTIONAL:
+        assert decode_body(kind, body)
+    else:
+        assert refusal(kind, body) == "unknown_field"
+
+
+@pytest.mark.parametrize(("kind", "field"), FIELDS)
+def test_a_field_of_another_type_is_refused(kind: str, field: str) -> None:
+    good = BODIES[kind][field]
+    for bad in (5, "5", True, [5], {"5": object()}):
+        if type(bad) is not type(good) or isinstance(bad, list):
+            assert refusal(kind, {**BODIES[kind], field: bad}) == "unknown_field", bad
+
+
+@pytest.mark.parametrize(("kind", "field"), FIELDS)
+def test_what_is_too_long_or_negative_is_refused(kind: str, field: str) -> None:
+    bad = {int: -1, str: "a" * 3000, list: ["a"] * 10_001}.get(type(BODIES[kind][field]))
+    if bad is not None and (kind, field) != ("task.run", "sealed"):
+        assert refusal(kind, {**BODIES[kind], field: bad}) == "unknown_field"
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "bad"),
+    [
+        ("task.result", "usage", {"items": -1, "tokens_in": 0, "tokens_out": 0}),
+        ("task.result", "usage", {"items": 1, "tokens_in": 0, "tokens_out": 0, "more": 0}),
+        ("task.result", "result_sha256", HASH.upper()),
+        ("task.result", "result_sha256", HASH + "\n"),
+        ("task.result", "result_sha256", HASH[1:]),
+        ("task.run", "files", [{"name": "f", "sha256": HASH, "size": 3}]),
+        ("node.hello", "lanes", {"inference.cpu": -1}),
+        ("node.hello", "lanes", {f"lane {n}": 1 for n in range(101)}),
+    ],
+)
+def test_what_lies_deeper_is_checked_too(kind: str, field: str, bad: Any) -> None:
+    assert refusal(kind, {**BODIES[kind], field: bad}) == "unknown_field"
+
+
+def test_a_failed_result_says_why() -> None:
+    body = {**BODIES["task.result"], "ok": False, "error": {"code": "out_of_memory", "detail": "It was 3 MiB short."}}
+    read = decode_body("task.result", body)
+    assert isinstance(read, TaskResult)
+    assert read.error is not None
+    assert read.error.code == "out_of_memory"
+
+
+def test_a_kind_that_nobody_speaks_is_refused() -> None:
+    assert refusal("task.steal", {}) == "wrong_kind"
