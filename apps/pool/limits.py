@@ -12,7 +12,7 @@ from apps.pool.errors import QueueFull, TooManyJobs
 from apps.pool.models import Task
 
 COUNT_SECONDS = 2
-WINDOWS = (("minute", 60, "pool.jobs_per_minute"), ("hour", 3600, "pool.jobs_per_hour"))
+WINDOWS = (("a minute", 60, "pool.jobs_per_minute"), ("an hour", 3600, "pool.jobs_per_hour"))
 _REFUSED = """
 INSERT INTO pool_refusal (day, model, code, count, detail) VALUES (%s, %s, %s, 1, %s)
 ON CONFLICT (day, model, code) DO UPDATE SET count = pool_refusal.count + 1, detail = excluded.detail
@@ -31,10 +31,10 @@ def check_rate(user: User, now: datetime) -> None:
     """Count a submission; raise TooManyJobs beyond the network's number in this minute or this hour."""
     for name, seconds, parameter in WINDOWS:
         window, into = divmod(int(now.timestamp()), seconds)
-        key, limit = f"pool:jobs:{user.pk}:{name}:{window}", parameters.get(parameter)
+        key, limit = f"pool:jobs:{user.pk}:{seconds}:{window}", parameters.get(parameter)
         cache.add(key, 0, seconds + 5)
         if cache.incr(key) > limit:
-            raise TooManyJobs(f"The network takes {limit} jobs a {name} from you.", retry_after=seconds - into)
+            raise TooManyJobs(f"The network takes {limit} jobs in {name} from one requester.", retry_after=seconds - into)
 
 
 def count_refusal(model: str, refusal: MeshError, now: datetime) -> None:

@@ -110,7 +110,9 @@ def requester(name: str = "rita", units: int = 1000 * MESH) -> User:
 def operator(name: str, **fields: Any) -> Operator:
     """An approved operator."""
     values = {"tier": "ORACLE", "region": "eu", "approved_at": NOW, **fields}
-    return Operator.objects.create(id=new_id("op", NOW), user=fields.pop("user", None) or user(name), **values)
+    if "user" not in values:
+        values["user"] = user(name)
+    return Operator.objects.create(id=new_id("op", NOW), **values)
 
 
 @dataclass
