@@ -1,28 +1,25 @@
-"""Accounts, wallets and nodes as JSON."""
+"""Accounts and wallets as JSON."""
 
 from typing import Any
 
 from django.contrib.auth import authenticate
-from django.core.cache import cache
-from django.db.models import QuerySet
-from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import extend_schema
-from rest_framework import generics, serializers, status
-from rest_framework.permissions import AllowAny
+from rest_framework import serializers, status
+from rest_framework.permissions import AllowAny, IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from apps.core.api import CursorPagination
 from apps.core.models import User
 from apps.ledger import accounts, amounts, faucet
-from apps.operators import wallets
-from apps.operators.authentication import make_key
-from apps.operators.errors import LoginRefused, SecondFactorNeeded, TooManyAttempts
-from apps.operators.models import Node, Operator, Scope
+from apps.operators import attempts, wallets
+from apps.operators.authentication import HasScope, make_key
+from apps.operators.errors import LoginRefused, SecondFactorNeeded, WalletMissing
+from apps.operators.models import Operator, Scope
 from workers.protocol.clock import utcnow
 
-ATTEMPTS_A_MINUTE = 10
+ATTEMPTS_AT_AN_ACCOUNT = 10
+ATTEMPTS_OF_AN_ADDRESS = 60
 
 
 class LoginSerializer(serializers.Serializer[Any]):
@@ -49,14 +46,13 @@ class Login(APIView):
 
     @extend_schema(tags=["account"], request=LoginSerializer, responses={201: MadeKeySerializer}, auth=[])
     def post(self, request: Request) -> Response:
-        """Ten attempts a minute and address; accounts with a second factor make keys on the site."""
+        """Ten attempts a minute at one account; accounts with a second factor make keys on the site."""
         serializer = LoginSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         data = serializer.validated_data
-        address = f"login:{request.META.get('REMOTE_ADDR')}:{data['email'].lower()}"
-        cache.add(address, 0, 60)
-        if cache.incr(address) > ATTEMPTS_A_MINUTE:
-            raise TooManyAttempts
+        address = str(request.META.get("REMOTE_ADDR"))
+        attempts.count(f"login:{address}", ATTEMPTS_OF_AN_ADDRESS)
+        attempts.count(f"login:{address}:{data['email'].lower()}", ATTEMPTS_AT_AN_ACCOUNT)
         user = authenticate(request, username=data["email"].lower(), password=data["password"])
         if not isinstance(user, User):
             raise LoginRefused
@@ -93,6 +89,8 @@ class MeSerializer(serializers.Serializer[Any]):
 class Me(APIView):
     """Whose key this is."""
 
+    permission_classes = (IsAuthenticated, HasScope)
+
     @extend_schema(tags=["account"], responses=MeSerializer)
     def get(self, request: Request) -> Response:
         """The account behind the key or session."""
@@ -115,7 +113,7 @@ class WalletSerializer(serializers.Serializer[Any]):
     public = serializers.CharField(max_length=64)
     signature = serializers.CharField(max_length=128)
     message = serializers.DictField()
-    label = serializers.CharField(max_length=80, default="", allow_blank=True)
+    label = serializers.CharField(max_length=80, default="", allow_blank=True)  # type: ignore[assignment]
 
 
 class BoundSerializer(serializers.Serializer[Any]):
@@ -135,6 +133,8 @@ class ChallengeSerializer(serializers.Serializer[Any]):
 class WalletChallenge(APIView):
     """A challenge for one use."""
 
+    permission_classes = (IsAuthenticated, HasScope)
+
     @extend_schema(tags=["wallets"], responses=ChallengeSerializer)
     def get(self, request: Request) -> Response:
         """Sign the canonical form of `message` with the wallet's key."""
@@ -143,6 +143,8 @@ class WalletChallenge(APIView):
 
 class Wallets(APIView):
     """Binds wallets."""
+
+    permission_classes = (IsAuthenticated, HasScope)
 
     @extend_schema(tags=["wallets"], request=WalletSerializer, responses={201: BoundSerializer})
     def post(self, request: Request) -> Response:
@@ -169,72 +171,15 @@ class ClaimedSerializer(serializers.Serializer[Any]):
 class FaucetClaim(APIView):
     """The testnet's faucet."""
 
+    permission_classes = (IsAuthenticated, HasScope)
+
     @extend_schema(tags=["wallets"], request=ClaimSerializer, responses=ClaimedSerializer)
     def post(self, request: Request) -> Response:
-        """Claim a reward, once each."""
+        """Claim a reward, once each; it needs a bound wallet."""
         serializer = ClaimSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
-        given = faucet.claim(request.user, serializer.validated_data["reward"], utcnow())  # type: ignore[arg-type]
+        user: User = request.user  # type: ignore[assignment]
+        if not user.wallets.exists():
+            raise WalletMissing
+        given = faucet.claim(user, serializer.validated_data["reward"], utcnow())
         return Response({"amount": amounts.show(given.amount)})
-
-
-class NodeSerializer(serializers.ModelSerializer[Node]):
-    """What everybody may know of a node."""
-
-    tier = serializers.CharField(source="operator.tier")
-    region = serializers.CharField(source="operator.region")
-    gpu_type = serializers.CharField(source="probe.gpu_type", default="cpu")
-    gflops = serializers.IntegerField()
-    created_at = serializers.DateTimeField(source="enrolled_at")
-
-    class Meta:
-        model = Node
-        fields = (
-            "id",
-            "name",
-            "tier",
-            "region",
-            "status",
-            "reason",
-            "next_step",
-            "gpu_type",
-            "gflops",
-            "lanes",
-            "load",
-            "reputation",
-            "last_seen_at",
-            "created_at",
-        )
-
-
-class NodePagination(CursorPagination):
-    """Newest first."""
-
-    ordering = "-enrolled_at"
-
-
-@extend_schema(tags=["nodes"], summary="Nodes of the network")
-class NodeList(generics.ListAPIView[Node]):
-    """Public; `?status=online` filters."""
-
-    permission_classes = (AllowAny,)
-    pagination_class = NodePagination
-    serializer_class = NodeSerializer
-
-    def get_queryset(self) -> QuerySet[Node]:
-        """Nodes that were not revoked."""
-        nodes = Node.objects.not_revoked().select_related("operator")
-        wanted = self.request.query_params.get("status")
-        return nodes.filter(status=wanted) if wanted else nodes
-
-
-@extend_schema(tags=["nodes"], summary="One node")
-class NodeDetail(generics.RetrieveAPIView[Node]):
-    """Public."""
-
-    permission_classes = (AllowAny,)
-    serializer_class = NodeSerializer
-
-    def get_object(self) -> Node:
-        """By id."""
-        return get_object_or_404(Node.objects.select_related("operator"), pk=self.kwargs["node_id"])

@@ -98,6 +98,17 @@ class HasScope(BasePermission):
         return request.auth.allows({needed})
 
 
+class InPerson(BasePermission):
+    """Applying and the like are done by a person who is signed in, never by a key."""
+
+    code = "session_needed"
+    message = "Sign in on the site for this; an API key cannot do it."
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        """Reading is free to keys."""
+        return request.method in SAFE or not isinstance(request.auth, ApiKey)
+
+
 class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     """How the OpenAPI description names the key."""
 

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
+from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.utils.crypto import constant_time_compare, salted_hmac
@@ -90,6 +91,11 @@ def _check_may_enrol(operator: Operator, name: str) -> None:
         raise NameInUse
     if nodes.count() >= parameters.get("operators.max_nodes"):
         raise TooManyNodes
+
+
+def join_command(token: str, name: str) -> str:
+    """What to run on the machine."""
+    return f"mesh node join {settings.SITE_URL} --token {token} --name {name}"
 
 
 def find_token(token: str, now: datetime) -> EnrolmentToken:

@@ -1,5 +1,6 @@
 """Forms of the operators' pages."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from allauth.account.forms import SignupForm as AllauthSignupForm
@@ -10,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from apps.core.models import User
 from apps.operators import tiers
 from apps.operators.enrolment import NODE_NAME
-from apps.operators.models import Scope, Tier
+from apps.operators.models import Application, Scope, Tier
 
 GPU_TYPES = (("cpu", _("none (CPU)")), ("cuda", _("NVIDIA (CUDA)")), ("apple_metal", _("Apple (Metal)")))
 HARDWARE = (
@@ -62,14 +63,18 @@ class ApplicationForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         """A GPU has memory; a tier has its least hardware."""
         data = super().clean() or {}
-        if data.get("gpu_type") not in {None, "cpu"} and not data.get("gpu_memory_gb"):
-            self.add_error("gpu_memory_gb", _("A GPU has memory: run `mesh node probe` to see how much."))
-        if data.get("tier"):
-            least = tiers.terms(data["tier"])
-            for name, value in (("cpu_cores", least.cores), ("memory_gb", least.memory_gb)):
-                if data.get(name) is not None and data[name] < value:
-                    self.add_error(name, _("Tier %(tier)s needs at least %(n)d.") % {"tier": least.tier, "n": value})
+        for name, words in tiers.shortfalls(data.get("tier", ""), data).items():
+            if name not in self.errors:
+                self.add_error(name, words)
         return data
+
+    @classmethod
+    def of(cls, application: Application | None, data: Mapping[str, Any] | None) -> "ApplicationForm":
+        """The form as last saved or handed in, or with what was just sent."""
+        if application is None:
+            return cls(data)
+        kept = {"tier": application.tier, "region": application.region, "experience": application.experience}
+        return cls(data, initial={**application.hardware, **kept})
 
     def application(self) -> dict[str, Any]:
         """The cleaned values as the application's fields."""
@@ -80,6 +85,12 @@ class ApplicationForm(forms.Form):
             "experience": data["experience"],
             "hardware": {name: data[name] for name in HARDWARE},
         }
+
+    def draft(self) -> dict[str, Any]:
+        """Those values that are valid already, as the application's fields."""
+        data = self.cleaned_data
+        own = {name: data.get(name) or "" for name in ("tier", "region", "experience")}
+        return {**own, "hardware": {name: data[name] for name in HARDWARE if name in data}}
 
 
 class NodeNameForm(forms.Form):

@@ -34,6 +34,14 @@ APPLICATION_TRANSITIONS: dict[ApplicationStatus, frozenset[ApplicationStatus]] =
 }
 
 
+APPLICATION_NEXT_STEPS = {
+    ApplicationStatus.DRAFT: _("Complete it and hand it in."),
+    ApplicationStatus.SUBMITTED: _("Wait for the review; you get a mail."),
+    ApplicationStatus.REJECTED: _("Change what the reason names and hand it in again."),
+    ApplicationStatus.APPROVED: _("Lock the stake, then register a node."),
+}
+
+
 class Application(models.Model):
     """Somebody asks to run nodes: which tier, where, on what hardware."""
 
@@ -70,6 +78,11 @@ class Application(models.Model):
     def can_be_edited(self) -> bool:
         """Before submission, and again after a rejection."""
         return ApplicationStatus.SUBMITTED in APPLICATION_TRANSITIONS[ApplicationStatus(self.status)]
+
+    @property
+    def next_step(self) -> str:
+        """What the applicant can do now."""
+        return str(APPLICATION_NEXT_STEPS[ApplicationStatus(self.status)])
 
     def move(self, to: ApplicationStatus, **changes: Any) -> bool:
         """Compare-and-set from the status that this row was read with; False where somebody was faster."""

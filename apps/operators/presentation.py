@@ -1,114 +1,240 @@
 """What the operators' pages show, prepared from rows."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
+from django.db.models import Q, Sum
 from django.utils.formats import date_format
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from apps.core.models import User
-from apps.operators import applications
-from apps.operators.models import Application, ApplicationStatus, Node, NodeStatus, Operator
+from apps.ledger import accounts
+from apps.ledger.models import Transfer
+from apps.operators import applications, tiers
+from apps.operators.models import Application, ApplicationStatus, EnrolmentToken, Node, NodeStatus, Operator
 
-CAUSES_AFTER_S = 120
-CAUSES = (
-    "The agent is not running: start it with `mesh node run` and leave it open.",
-    "The machine cannot reach the node API or the gateway: `mesh node doctor` says which port is closed.",
-    "The clock is off by more than 30 s: turn on time synchronisation.",
+CAUSES_AFTER = timedelta(minutes=2)
+EVENTS_SHOWN = 50
+TRANSFERS_SHOWN = 20
+CLOCK = gettext_lazy("The machine's clock is more than 30 s off: turn on time synchronisation, then try again.")
+NOT_ENROLLED = (
+    gettext_lazy("The command has not finished: see what it printed, and whether `mesh` is installed there."),
+    gettext_lazy(
+        "The machine cannot reach the platform: it must be able to open connections to {site} and {node_api}."
+    ),
+    CLOCK,
+)
+NOT_RUNNING = (
+    gettext_lazy("The agent is not running: start it with `mesh node run` and leave it running."),
+    gettext_lazy("The machine cannot reach {gateway}: `mesh node doctor` says which connection is blocked."),
+    CLOCK,
 )
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One step of the way to a node that works."""
+    """One step of the way to a node that works; `state` is done, now, todo or failed."""
 
     title: str | Promise
     detail: str
     state: str
 
 
-def application_of(user: User) -> Application | None:
-    """The user's application, if there is one."""
-    return Application.objects.filter(user=user).first()
+@dataclass(frozen=True)
+class Way:
+    """How far a user has come on the way to a working node."""
 
+    application: Application | None
+    operator: Operator | None
+    has_stake: bool
+    nodes: list[Node]
 
-def operator_of(user: User) -> Operator | None:
-    """The user as an operator, once approved."""
-    return Operator.objects.select_related("user").filter(user=user).first()
+    @classmethod
+    def of(cls, user: User) -> "Way":
+        """Four queries, however many nodes there are."""
+        application = Application.objects.filter(user=user).first()
+        operator = Operator.objects.select_related("user").filter(user=user).first()
+        nodes = list(Node.objects.not_revoked().filter(operator=operator)) if operator else []
+        return cls(application, operator, bool(operator and operator.has_stake), nodes)
+
+    @property
+    def status(self) -> str:
+        """The application's status; a draft before there is one."""
+        return self.application.status if self.application else ApplicationStatus.DRAFT
+
+    @property
+    def can_apply(self) -> bool:
+        """Whether the form is open."""
+        return self.application is None or self.application.can_be_edited
+
+    @property
+    def online(self) -> int:
+        """How many of the nodes are online."""
+        return sum(node.status == NodeStatus.ONLINE for node in self.nodes)
+
+    def stages(self) -> list[Stage]:
+        """Application → Approved → Stake → Install → Online, as far as it goes."""
+        submitted = self.status in {ApplicationStatus.SUBMITTED, ApplicationStatus.APPROVED}
+        done = [submitted, self.operator is not None, self.has_stake, bool(self.nodes), self.online > 0]
+        titles = [_("Application"), _("Approved"), _("Stake"), _("Install"), _("Online")]
+        now = done.index(False) if False in done else len(done)
+        stages = [
+            Stage(title, detail, "done" if i < now else "now" if i == now else "todo")
+            for i, (title, detail) in enumerate(zip(titles, self.details(), strict=True))
+        ]
+        if self.status == ApplicationStatus.REJECTED:
+            stages[0] = Stage(titles[0], _("change it and hand it in again"), "now")
+            stages[1] = Stage(titles[1], _("rejected, with a reason"), "failed")
+        return stages
+
+    def details(self) -> list[str]:
+        """What stands under each stage."""
+        handed_in = self.application and self.status != ApplicationStatus.DRAFT
+        return [
+            _("handed in %(day)s") % {"day": day(self.application.submitted_at)}
+            if self.application and handed_in
+            else _("tell us about your machine"),
+            day(self.operator.approved_at) if self.operator else self.review_detail(),
+            _("locked") if self.has_stake else _("lock the tier's stake"),
+            _("%(n)d enrolled") % {"n": len(self.nodes)} if self.nodes else _("one command"),
+            _("%(n)d online") % {"n": self.online} if self.online else _("self-test, then first task"),
+        ]
+
+    def review_detail(self) -> str:
+        """Where the application stands in the queue."""
+        if self.application is None or self.status != ApplicationStatus.SUBMITTED:
+            return _("after a review")
+        return _("number %(n)d in the queue") % {"n": applications.place_in_queue(self.application)}
 
 
 def day(moment: datetime | None) -> str:
     """A date as the page prints it."""
-    return date_format(moment, "j M") if moment else ""
+    return date_format(moment, "j M Y") if moment else ""
 
 
-def way_online(user: User) -> list[Stage]:
-    """Application → Approved → Stake → Install → Online, as far as this user has come."""
-    application, operator = application_of(user), operator_of(user)
-    nodes = list(Node.objects.not_revoked().filter(operator=operator)) if operator else []
-    status = application.status if application else ApplicationStatus.DRAFT
-    submitted = status in {ApplicationStatus.SUBMITTED, ApplicationStatus.APPROVED}
-    staked = bool(operator and operator.has_stake)
-    online = any(node.status == NodeStatus.ONLINE for node in nodes)
-    done = [submitted, operator is not None, staked, bool(nodes), online]
-    details = [
-        _("submitted %(day)s") % {"day": day(application.submitted_at)} if application and submitted else _("tell us"),
-        day(operator.approved_at) if operator else review_detail(application),
-        _("locked") if staked else _("lock the tier's stake"),
-        _("%(n)d enrolled") % {"n": len(nodes)} if nodes else _("one command"),
-        _("working") if online else _("self-test, then first task"),
-    ]
-    titles = [_("Application"), _("Approved"), _("Stake"), _("Install"), _("Online")]
-    now = done.index(False) if False in done else len(done)
-    stages = [
-        Stage(title, detail, "done" if i < now else "now" if i == now else "todo")
-        for i, (title, detail) in enumerate(zip(titles, details, strict=True))
-    ]
-    if status == ApplicationStatus.REJECTED:
-        stages[0] = Stage(titles[0], _("change and hand in again"), "now")
-        stages[1] = Stage(titles[1], _("rejected"), "failed")
-    return stages
-
-
-def review_detail(application: Application | None) -> str:
-    """Where an application stands in the queue."""
-    if application is None or application.status != ApplicationStatus.SUBMITTED:
-        return _("after a review")
-    return _("number %(n)d in the queue") % {"n": applications.place_in_queue(application)}
-
-
-def waiting(node: Node | None, issued_at: datetime | None, now: datetime) -> dict[str, Any]:
-    """The register page's live part: nothing yet, enrolled, or online; the likely causes after two minutes."""
-    since = (now - issued_at).total_seconds() if issued_at else 0
-    silent = node is None or node.last_seen_at is None
+def way_context(user: User) -> dict[str, Any]:
+    """The stepper and what stands next."""
+    way = Way.of(user)
     return {
-        "node": node,
-        "online": bool(node and node.status == NodeStatus.ONLINE),
-        "causes": CAUSES if silent and since > CAUSES_AFTER_S else (),
+        "way": way,
+        "application": way.application,
+        "operator": way.operator,
+        "stages": way.stages(),
+        "terms": tiers.terms(way.operator.tier) if way.operator else None,
+        "balance_units": accounts.balance(user),
     }
 
 
-def node_rows(user: User) -> list[Node]:
-    """The user's nodes, revoked ones last."""
+def waiting(token: EnrolmentToken, now: datetime) -> dict[str, Any]:
+    """Where a token's machine is: silent, expired, enrolled, reported or online; after two minutes, why perhaps."""
+    node = token.node
+    causes: tuple[Promise, ...] = ()
+    since = now
+    if node is None:
+        state, since, causes = ("silent" if token.is_open(now) else "expired"), token.created_at, NOT_ENROLLED
+    elif node.status == NodeStatus.ONLINE:
+        state = "online"
+    elif node.last_seen_at is None and node.status == NodeStatus.PENDING:
+        state, since, causes = "enrolled", node.enrolled_at, NOT_RUNNING
+    else:
+        state = "reported"
+    late = state in {"silent", "enrolled"} and now - since >= CAUSES_AFTER
+    places = {"site": settings.SITE_URL, "node_api": settings.NODE_API_URL, "gateway": settings.GATEWAY_URL}
+    return {
+        "waiting": token,
+        "state": state,
+        "node": node,
+        "causes": [str(cause).format(**places) for cause in causes] if late else [],
+    }
+
+
+def nodes_context(user: User, now: datetime) -> dict[str, Any]:
+    """One's nodes, those that can still work first, and what they earned."""
     nodes = Node.objects.filter(operator__user=user).select_related("operator")
-    return sorted(nodes, key=lambda node: (node.status == NodeStatus.REVOKED, node.name))
+    return {
+        "nodes": sorted(nodes, key=lambda node: (node.status == NodeStatus.REVOKED, node.name)),
+        "operator": Operator.objects.filter(user=user).first(),
+        "earned": earnings(user, now),
+    }
 
 
-def facts_of(node: Node) -> list[tuple[str, Any]]:
-    """What the probe and the heartbeats say, as name and value."""
+def earnings(user: User, now: datetime) -> dict[str, int]:
+    """What the account was paid for work, in base units: today (UTC), in sealed blocks, not sealed yet."""
+    paid = Transfer.objects.filter(credit=accounts.wallet(user), kind="fee.provider")
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    return paid.aggregate(
+        today=Sum("amount", default=0, filter=Q(at__gte=midnight)),
+        settled=Sum("amount", default=0, filter=Q(sealing__isnull=False)),
+        pending=Sum("amount", default=0, filter=Q(sealing__isnull=True)),
+    )
+
+
+def node_context(node: Node) -> dict[str, Any]:
+    """One node: facts, lanes, keys, history, and what may be done to it."""
+    return {
+        "node": node,
+        "facts": machine_of(node),
+        "lanes": [{"name": lane, "slots": slots, "free": free_slots(node, lane)} for lane, slots in node.lanes.items()],
+        "keys": [(_("Key id"), node.kid), (_("Signing key"), node.sign_public), (_("Sealing key"), node.seal_public)],
+        "events": list(node.events.all()[:EVENTS_SHOWN]),
+        "is_draining": node.status == NodeStatus.DRAINING,
+        "can_drain": node.status in {NodeStatus.ONLINE, NodeStatus.DEGRADED},
+        "can_revoke": node.status != NodeStatus.REVOKED,
+    }
+
+
+def free_slots(node: Node, lane: str) -> int | None:
+    """Free slots of a lane by the newest heartbeat; None where none has come."""
+    return node.free_slots.get(lane) if node.last_seen_at else None
+
+
+def machine_of(node: Node) -> list[tuple[str, Any]]:
+    """What the probe measured and the heartbeats say, as name and value."""
     probe = node.probe
+    unknown = _("not reported")
+    memory = probe.get("memory_gb")
+    gpu_memory = probe.get("gpu_memory_mb")
     return [
-        (_("Device"), probe.get("gpu_name") or probe.get("cpu_name") or "CPU"),
-        (_("GPU type"), probe.get("gpu_type", "cpu")),
-        (_("CPU cores"), probe.get("cpu_cores")),
-        (_("Memory"), f"{probe.get('memory_gb', '?')} GB"),
-        (_("Speed, measured"), f"{node.gflops} GFLOPS float32"),
-        (_("Frameworks"), ", ".join(probe.get("frameworks", []))),
-        (_("Lanes"), ", ".join(f"{lane} ({slots})" for lane, slots in node.lanes.items())),
-        (_("Models"), ", ".join(probe.get("models", [])) or _("all that fit")),
-        (_("Load"), f"{node.load} %"),
+        (_("Device"), probe.get("gpu_name") or probe.get("cpu_name") or unknown),
+        (_("GPU type"), probe.get("gpu_type") or unknown),
+        (_("GPU memory"), f"{gpu_memory} MiB" if gpu_memory else _("none")),
+        (_("CPU cores"), probe.get("cpu_cores") or unknown),
+        (_("Memory"), f"{memory} GB" if memory else unknown),
+        (_("Speed, measured"), f"{node.gflops} GFLOPS float32" if node.gflops else unknown),
+        (_("Frameworks"), ", ".join(probe.get("frameworks", [])) or unknown),
+        (_("Models"), ", ".join(node.served_models) or _("all that fit")),
+        (_("Load"), f"{node.load} %" if node.last_seen_at else unknown),
+        (_("Clock offset"), f"{node.clock_offset_ms} ms" if node.last_seen_at else unknown),
         (_("Reputation"), node.reputation),
-        (_("Key id"), node.kid),
     ]
+
+
+def wallet_context(user: User) -> dict[str, Any]:
+    """Balance, holds, stake, bound keys, and the newest transfers with the sign they have for this account."""
+    account = accounts.wallet(user)
+    transfers = Transfer.objects.touching([account]).select_related("debit", "credit", "sealing")[:TRANSFERS_SHOWN]
+    return {
+        "wallets": list(user.wallets.all()),
+        "balance_units": account.balance,
+        "held_units": accounts.held(user),
+        "stake_units": accounts.stake(user).balance,
+        "address": account.address,
+        "moves": [move_of(transfer, account.pk) for transfer in transfers],
+    }
+
+
+def move_of(transfer: Transfer, account_id: int) -> dict[str, Any]:
+    """A transfer as this account sees it."""
+    incoming = transfer.credit_id == account_id
+    return {
+        "at": transfer.at,
+        "kind": transfer.kind,
+        "memo": transfer.memo,
+        "other": str(transfer.debit if incoming else transfer.credit),
+        "units": transfer.amount if incoming else -transfer.amount,
+        "sealed": getattr(transfer, "sealing", None) is not None,
+    }

@@ -1,6 +1,8 @@
 """What each tier asks and gives: stake, reward multiplier, duties and the least hardware."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
@@ -48,6 +50,19 @@ def terms(tier: str) -> TierTerms:
     """What a tier asks and gives now."""
     multiplier, cores, memory, duties = _TERMS[Tier(tier)]
     return TierTerms(Tier(tier), stake_of(tier), multiplier, cores, memory, duties)
+
+
+def shortfalls(tier: str, hardware: Mapping[str, Any]) -> dict[str, str]:
+    """What keeps a machine out of a tier, by field; empty where it fits. Fields that are missing are not judged."""
+    found: dict[str, str | Promise] = {}
+    if hardware.get("gpu_type") not in {None, "cpu"} and not hardware.get("gpu_memory_gb"):
+        found["gpu_memory_gb"] = _("A GPU has memory: run `mesh node probe` to see how much.")
+    if tier:
+        least = terms(tier)
+        for name, value in (("cpu_cores", least.cores), ("memory_gb", least.memory_gb)):
+            if hardware.get(name, value) < value:
+                found[name] = _("Tier %(tier)s needs at least %(n)d.") % {"tier": least.tier, "n": value}
+    return {name: str(words) for name, words in found.items()}
 
 
 def table() -> list[TierTerms]:

@@ -2,19 +2,22 @@
 
 from django.urls import path, re_path
 
-from apps.operators import views
+from apps.operators import account_views, views
 
 urlpatterns = [
     path("apply", views.apply, name="apply"),
+    path("apply/live", views.apply_live, name="apply_live"),
+    path("apply/stages", views.stages_live, name="stages_live"),
     path("apply/stake", views.stake, name="stake"),
     path("nodes", views.my_nodes, name="nodes"),
     path("nodes/live", views.my_nodes_live, name="nodes_live"),
     path("nodes/register", views.register, name="node_register"),
-    path("nodes/register/waiting", views.register_waiting, name="node_register_waiting"),
+    path("nodes/register/<str:token_id>", views.register_waiting, name="node_register_waiting"),
     path("nodes/<str:node_id>", views.node_detail, name="node_detail"),
     path("nodes/<str:node_id>/live", views.node_live, name="node_live"),
     re_path(r"^nodes/(?P<node_id>[^/]+)/(?P<action>drain|resume|revoke)$", views.node_action, name="node_action"),
-    path("keys", views.keys, name="keys"),
-    path("keys/<str:key_id>/revoke", views.key_revoke, name="key_revoke"),
-    path("wallet", views.wallet, name="wallet"),
+    path("keys", account_views.keys, name="keys"),
+    path("keys/<str:key_id>/revoke", account_views.key_revoke, name="key_revoke"),
+    path("wallet", account_views.wallet, name="wallet"),
+    path("wallet/live", account_views.wallet_live, name="wallet_live"),
 ]

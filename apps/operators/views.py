@@ -1,6 +1,6 @@
-"""The operators' pages."""
+"""The pages of applying and of one's own nodes."""
 
-from datetime import datetime
+from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -8,16 +8,18 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from apps.core.errors import MeshError
 from apps.core.models import User
-from apps.ledger import accounts
-from apps.operators import applications, enrolment, nodes, presentation, stakes, tiers, wallets
-from apps.operators.authentication import make_key, revoke_key
-from apps.operators.forms import ApiKeyForm, ApplicationForm, NodeNameForm
-from apps.operators.models import ApiKey, EnrolmentToken, Node, NodeStatus, Operator, Wallet
+from apps.ledger import amounts
+from apps.operators import applications, enrolment, nodes, presentation, stakes, tiers
+from apps.operators.forms import ApplicationForm, NodeNameForm
+from apps.operators.models import EnrolmentToken, Node, Operator
 from workers.protocol.clock import utcnow
+
+FORM_METHODS = ["GET", "HEAD", "POST"]
 
 
 def person(request: HttpRequest) -> User:
@@ -27,53 +29,61 @@ def person(request: HttpRequest) -> User:
     return request.user
 
 
-def approved(request: HttpRequest) -> Operator | None:
-    """The signed-in operator, or None before approval."""
-    return presentation.operator_of(person(request))
-
-
 @login_required
+@require_http_methods(FORM_METHODS)
 def apply(request: HttpRequest) -> HttpResponse:
     """Apply, see how the application stands, and do the next step."""
     user = person(request)
-    application = presentation.application_of(user)
-    editable = application is None or application.can_be_edited
-    initial = {**application.hardware, "tier": application.tier, "region": application.region} if application else {}
-    if application:
-        initial["experience"] = application.experience
-    form = ApplicationForm(request.POST or None, initial=initial) if editable else None
-    if form is not None and request.method == "POST" and form.is_valid():
+    context = presentation.way_context(user)
+    form = ApplicationForm.of(context["application"], request.POST or None) if context["way"].can_apply else None
+    if request.method == "POST" and form is None:
+        messages.info(request, _("Your application was handed in before."))
+        return redirect("apply")
+    if form is not None and request.method == "POST" and keep(request, user, form):
+        return redirect("apply")
+    return render(request, "operators/apply.html", {**context, "form": form, "tiers": tiers.table()})
+
+
+def keep(request: HttpRequest, user: User, form: ApplicationForm) -> bool:
+    """Hand the application in, or save it as a draft; False where fields have to be mended first."""
+    valid = form.is_valid()
+    if "draft" in request.POST:
+        applications.save_draft(user, form.draft(), utcnow())
+        messages.success(request, _("Saved. Nobody reviews it before you hand it in."))
+    elif valid:
         applications.submit(user, form.application(), utcnow())
         messages.success(request, _("Handed in. We write to you when it has been reviewed."))
-        return redirect("apply")
-    operator = presentation.operator_of(user)
-    context = {
-        "application": application,
-        "operator": operator,
-        "form": form,
-        "tiers": tiers.table(),
-        "stages": presentation.way_online(user),
-        "terms": tiers.terms(operator.tier) if operator else None,
-        "balance_units": accounts.balance(user),
-    }
-    return render(request, "operators/apply.html", context)
+    else:
+        return False
+    return True
+
+
+@login_required
+@require_GET
+def apply_live(request: HttpRequest) -> HttpResponse:
+    """How the application stands, without the frame and the form."""
+    return render(request, "operators/parts/way.html", presentation.way_context(person(request)))
+
+
+@login_required
+@require_GET
+def stages_live(request: HttpRequest) -> HttpResponse:
+    """The stepper alone."""
+    return render(request, "operators/parts/stages.html", presentation.way_context(person(request)))
 
 
 @login_required
 @require_POST
 def stake(request: HttpRequest) -> HttpResponse:
     """Lock the tier's stake."""
-    operator = approved(request)
-    if operator is None:
-        raise PermissionDenied
+    operator = get_object_or_404(Operator, user=person(request))
     try:
         locked = stakes.lock(operator, utcnow())
     except MeshError as error:
         messages.error(request, error.detail)
         return redirect("apply")
-    messages.success(
-        request, _("%(n)s MESH locked. Now install your node.") % {"n": locked.amount // tiers.parameters.MESH}
-    )
+    words = _("%(amount)s MESH are locked. Now install your node.")
+    messages.success(request, words % {"amount": amounts.show(locked.amount)})
     return redirect("node_register")
 
 
@@ -81,62 +91,51 @@ def stake(request: HttpRequest) -> HttpResponse:
 @require_GET
 def my_nodes(request: HttpRequest) -> HttpResponse:
     """All of one's nodes."""
-    return render(request, "operators/nodes.html", nodes_context(request))
+    return render(request, "operators/nodes.html", presentation.nodes_context(person(request), utcnow()))
 
 
 @login_required
 @require_GET
 def my_nodes_live(request: HttpRequest) -> HttpResponse:
-    """The table alone."""
-    return render(request, "operators/parts/nodes.html", nodes_context(request))
-
-
-def nodes_context(request: HttpRequest) -> dict[str, object]:
-    """What the table shows."""
-    return {"nodes": presentation.node_rows(person(request)), "operator": approved(request)}
+    """The changing part alone."""
+    return render(request, "operators/parts/nodes.html", presentation.nodes_context(person(request), utcnow()))
 
 
 @login_required
+@never_cache
+@require_http_methods(FORM_METHODS)
 def register(request: HttpRequest) -> HttpResponse:
-    """Make a one-use token and show the one command that uses it."""
-    operator = approved(request)
-    if operator is None or not operator.has_stake:
-        messages.info(request, _("First your application and stake."))
+    """Make a one-use token and show, this once, the one command that uses it."""
+    context = presentation.way_context(person(request))
+    operator: Operator | None = context["operator"]
+    if operator is None or not context["way"].has_stake:
+        messages.info(request, _("Apply first, and lock the stake once you are approved."))
         return redirect("apply")
     form = NodeNameForm(request.POST or None)
-    token, name = "", ""
     if request.method == "POST" and form.is_valid():
-        name = form.cleaned_data["name"]
-        try:
-            token = enrolment.issue_token(operator, name, utcnow())
-        except MeshError as error:
-            form.add_error("name", error.detail)
-    context = {
-        "form": form,
-        "token": token,
-        "name": name,
-        "site": request.build_absolute_uri("/").rstrip("/"),
-        "stages": presentation.way_online(person(request)),
-        "terms": tiers.terms(operator.tier),
-        "waiting_url": f"/nodes/register/waiting?name={name}" if token else "",
-        **presentation.waiting(None, None, utcnow()),
-    }
-    return render(request, "operators/register.html", context)
+        context |= made_token(operator, form)
+    return render(request, "operators/register.html", {**context, "form": form})
+
+
+def made_token(operator: Operator, form: NodeNameForm) -> dict[str, Any]:
+    """A new token and the page's part that waits for its node; what refuses it stands at the form's field."""
+    now, name = utcnow(), form.cleaned_data["name"]
+    try:
+        token = enrolment.issue_token(operator, name, now)
+    except MeshError as error:
+        form.add_error("name", error.detail)
+        return {}
+    row = enrolment.find_token(token, now)
+    return {"token": token, "command": enrolment.join_command(token, name), **presentation.waiting(row, now)}
 
 
 @login_required
 @require_GET
-def register_waiting(request: HttpRequest) -> HttpResponse:
-    """Whether the node of the last token has arrived."""
-    token = (
-        EnrolmentToken.objects.select_related("node")
-        .filter(operator__user=person(request), name=request.GET.get("name", ""))
-        .order_by("-created_at")
-        .first()
-    )
-    node: Node | None = token.node if token else None
-    issued: datetime | None = token.created_at if token else None
-    return render(request, "operators/parts/waiting.html", presentation.waiting(node, issued, utcnow()))
+def register_waiting(request: HttpRequest, token_id: str) -> HttpResponse:
+    """Whether the node of one's token has arrived."""
+    tokens = EnrolmentToken.objects.select_related("node").filter(operator__user=person(request))
+    context = presentation.waiting(get_object_or_404(tokens, pk=token_id), utcnow())
+    return render(request, "operators/parts/waiting.html", context)
 
 
 def own_node(request: HttpRequest, node_id: str) -> Node:
@@ -147,28 +146,15 @@ def own_node(request: HttpRequest, node_id: str) -> Node:
 @login_required
 @require_GET
 def node_detail(request: HttpRequest, node_id: str) -> HttpResponse:
-    """One node: state, reason, next step, history, keys."""
-    return render(request, "operators/node.html", node_context(request, node_id))
+    """One node: state, reason, next step, lanes, keys, history."""
+    return render(request, "operators/node.html", presentation.node_context(own_node(request, node_id)))
 
 
 @login_required
 @require_GET
 def node_live(request: HttpRequest, node_id: str) -> HttpResponse:
     """The changing part alone."""
-    return render(request, "operators/parts/node.html", node_context(request, node_id))
-
-
-def node_context(request: HttpRequest, node_id: str) -> dict[str, object]:
-    """What the page shows."""
-    node = own_node(request, node_id)
-    return {
-        "node": node,
-        "facts": presentation.facts_of(node),
-        "events": node.events.all()[:50],
-        "is_draining": node.status == NodeStatus.DRAINING,
-        "can_drain": node.status in {NodeStatus.ONLINE, NodeStatus.DEGRADED},
-        "can_revoke": node.status != NodeStatus.REVOKED,
-    }
+    return render(request, "operators/parts/node.html", presentation.node_context(own_node(request, node_id)))
 
 
 @login_required
@@ -179,55 +165,14 @@ def node_action(request: HttpRequest, node_id: str, action: str) -> HttpResponse
     now = utcnow()
     try:
         if action == "drain":
-            nodes.drain(node, now=now)
+            moved = nodes.drain(node, now=now)
         elif action == "resume":
-            nodes.resume(node, now=now)
+            moved = nodes.resume(node, now=now)
         else:
-            nodes.revoke(node, reason=_("Revoked by %(who)s.") % {"who": person(request)}, now=now)
+            moved = nodes.revoke(node, reason=_("Revoked by %(who)s.") % {"who": person(request)}, now=now)
     except MeshError as error:
         messages.error(request, error.detail)
+    else:
+        if not moved:
+            messages.error(request, _("The node changed its state meanwhile; nothing was done."))
     return redirect("node_detail", node_id=node.pk)
-
-
-@login_required
-def keys(request: HttpRequest) -> HttpResponse:
-    """API keys: make one, see it once, revoke."""
-    user = person(request)
-    form = ApiKeyForm(request.POST or None)
-    made = ""
-    if request.method == "POST" and form.is_valid():
-        _row, made = make_key(user, form.cleaned_data["name"], form.cleaned_data["scopes"], utcnow())
-        form = ApiKeyForm()
-    context = {"keys": ApiKey.objects.filter(user=user), "form": form, "made": made}
-    return render(request, "operators/keys.html", context)
-
-
-@login_required
-@require_POST
-def key_revoke(request: HttpRequest, key_id: str) -> HttpResponse:
-    """End one's own key."""
-    key = get_object_or_404(ApiKey, pk=key_id, user=person(request))
-    revoke_key(key, utcnow())
-    messages.success(request, _("Revoked. Programs that use it are refused from now on."))
-    return redirect("keys")
-
-
-@login_required
-def wallet(request: HttpRequest) -> HttpResponse:
-    """Balance, bound wallets, and the testnet's first reward."""
-    user = person(request)
-    if request.method == "POST":
-        given = wallets.claim_first(user, utcnow())
-        if given:
-            messages.success(request, _("10 MESH of the testnet's faucet are yours."))
-        else:
-            messages.info(request, _("The faucet gives this once, and only while it has MESH left."))
-        return redirect("wallet")
-    context = {
-        "wallets": Wallet.objects.filter(user=user),
-        "balance_units": accounts.balance(user),
-        "held_units": accounts.held(user),
-        "stake_units": accounts.stake(user).balance,
-        "address": f"wallet:{accounts.owner_of(user)}",
-    }
-    return render(request, "operators/wallet.html", context)

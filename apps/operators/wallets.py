@@ -12,7 +12,7 @@ from apps.core.models import User
 from apps.ledger import faucet
 from apps.ledger.errors import FaucetClaimed, FaucetClosed, FaucetEmpty
 from apps.ledger.models import Transfer
-from apps.operators.errors import WalletInUse, WalletRefused
+from apps.operators.errors import WalletInUse, WalletMissing, WalletRefused
 from apps.operators.models import Wallet
 from workers.protocol import canonical
 from workers.protocol.clock import unix_ms
@@ -86,7 +86,12 @@ def bind(user: User, data: dict[str, Any], now: datetime) -> tuple[Wallet, Trans
 
 
 def claim_first(user: User, now: datetime) -> Transfer | None:
-    """The faucet's reward for a first wallet; None where it was claimed, the faucet is empty, or there is none."""
+    """The faucet's reward for a first wallet; None where it was claimed, the faucet is empty, or there is none.
+
+    Raises WalletMissing before a wallet is bound.
+    """
+    if not user.wallets.exists():
+        raise WalletMissing
     try:
         return faucet.claim(user, "wallet_connect", now)
     except (FaucetClaimed, FaucetClosed, FaucetEmpty):

@@ -13,7 +13,7 @@ from workers.protocol.canonical import dumps
 from workers.protocol.clock import utcnow
 from workers.protocol.keys import SigningKey, b64, fingerprint
 
-PAGES = ["/apply", "/nodes", "/nodes/live", "/keys", "/wallet", "/nodes/register/waiting"]
+PAGES = ["/apply", "/apply/live", "/apply/stages", "/nodes", "/nodes/live", "/keys", "/wallet", "/wallet/live"]
 
 
 @pytest.mark.parametrize("page", [*PAGES, "/nodes/register", "/nodes/node_x", "/nodes/node_x/live"])
@@ -53,7 +53,7 @@ def test_the_register_page_shows_a_token_once(client: Client, operator: Operator
     token = shown.context["token"]
     assert token.encode() in shown.content
     assert token.encode() not in client.get("/nodes/register").content
-    assert b"Waiting for the first heartbeat" in client.get("/nodes/register/waiting?name=fra-1").content
+    assert b"Waiting for the first heartbeat" in shown.content
     assert client.post("/nodes/register", {"name": "no spaces please"}).context["form"].errors
 
 

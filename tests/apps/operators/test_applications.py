@@ -3,7 +3,7 @@
 import pytest
 from django.test import Client
 
-from apps.core.models import Event, StoredMail, User
+from apps.core.models import Event, User
 from apps.ledger import accounts
 from apps.ledger.errors import InsufficientFunds
 from apps.operators import applications, stakes, tiers
@@ -110,21 +110,3 @@ def test_the_queue_costs_the_same_however_long_it_is(
         submit(User.objects.create_user(f"p{n}@example.org"))
     with django_assert_max_num_queries(14):
         client.get("/admin/operators/application/")
-
-
-@pytest.mark.django_db(transaction=True)
-def test_every_step_sends_a_mail(applicant: User, admin: User, settings) -> None:
-    settings.CELERY_TASK_ALWAYS_EAGER = True
-    from meshwork.celery import app
-
-    app.conf.task_always_eager = True
-    try:
-        application = submit(applicant)
-        applications.reject(application, admin, "Too little memory.", utcnow())
-        applications.approve(submit(applicant), admin, utcnow())
-    finally:
-        app.conf.task_always_eager = False
-    mails = StoredMail.objects.order_by("id")
-    assert [mail.to for mail in mails] == [applicant.email] * 4
-    assert "Too little memory." in mails[1].body
-    assert "/nodes/register" in mails[3].body
