@@ -13,11 +13,13 @@ class PoolConfig(AppConfig):
     def ready(self) -> None:
         from apps.core import live
         from apps.ledger import holds
-        from apps.pool import kinds
+        from apps.operators import nodes
+        from apps.pool import kinds, node_states
         from apps.pool.models import Job, Task
 
         kinds.register(kinds.Embed())
         kinds.register(kinds.Generate())
+        nodes.follow(node_states.followed)
         holds.keep_while("job", Task.objects.holds_in_use)
 
         def reads_job(user: Any, rest: str) -> bool:
