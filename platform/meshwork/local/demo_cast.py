@@ -13,7 +13,7 @@ from typing import Any
 
 from meshwork.local.visitor import Page, StepFailed, Visitor
 
-PASSWORD = "meshwork-demo"  # noqa: S105  A login of a network that only this machine can reach.
+PASSWORD = "try-it-yourself-1"  # noqa: S105  A login of a network that only this machine can reach.
 ADMIN = "admin@demo.meshwork.test"
 REQUESTER = "rita@demo.meshwork.test"
 MESH = (sys.executable, "-m", "workers.client.cli")

@@ -21,6 +21,7 @@ class Form:
     action: str
     method: str
     values: dict[str, list[str]] = field(default_factory=dict)
+    names: set[str] = field(default_factory=set)
 
 
 class _Forms(HTMLParser):
@@ -44,16 +45,19 @@ class _Forms(HTMLParser):
             self._input(given)
         elif tag == "select":
             self._select = given.get("name", "")
+            self._form.names.add(self._select)
         elif tag == "option" and self._select and "selected" in given:
             self._form.values[self._select] = [given.get("value", "")]
         elif tag == "textarea":
             self._textarea = given.get("name", "")
+            self._form.names.add(self._textarea)
             self._form.values[self._textarea] = [""]
 
     def _input(self, given: dict[str, str]) -> None:
         kind = given.get("type", "text")
         if self._form is None or kind in VOID_TYPES:
             return
+        self._form.names.add(given["name"])
         if kind in {"checkbox", "radio"} and "checked" not in given:
             return
         self._form.values.setdefault(given["name"], []).append(given.get("value", "on" if kind == "checkbox" else ""))
@@ -89,7 +93,7 @@ class Page:
         parser = _Forms()
         parser.feed(self.html)
         for form in parser.forms:
-            if having in form.values or having in form.action:
+            if having in form.names or having in form.action:
                 return form
         raise StepFailed(f"{self.url} has no form with {having!r}.")
 
