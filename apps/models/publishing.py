@@ -93,7 +93,9 @@ def _activate(listing: Listing, described: dict[str, Any], stored: dict[str, Art
             "created_at": now,
         },
     )
-    files = [{"name": name, "sha256": row.sha256, "size": row.size} for name, row in stored.items()]
+    files: list[dict[str, Any]] = [
+        {"name": name, "sha256": row.sha256, "size": row.size} for name, row in stored.items()
+    ]
     model.versions.filter(active=True).update(active=False)
     version = ModelVersion.objects.create(
         id=new_id("mdv", now),
@@ -107,6 +109,6 @@ def _activate(listing: Listing, described: dict[str, Any], stored: dict[str, Art
     VersionFile.objects.bulk_create(
         VersionFile(version=version, artifact=row, name=name) for name, row in stored.items()
     )
-    data = {"version": version.version, "bytes": sum(file["size"] for file in files)}
+    data = {"version": version.version, "bytes": sum(row.size for row in stored.values())}
     events.emit("model.published", subject=listing.name, topics=["network"], data=data, now=now)
     return version

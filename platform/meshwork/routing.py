@@ -10,6 +10,7 @@ from django.urls import path
 from apps.core.live import LiveConsumer
 from apps.pool.gateway import NodeConsumer
 
-live = AllowedHostsOriginValidator(AuthMiddlewareStack(LiveConsumer.as_asgi()))
-routes: list[Any] = [path("ws/live", live), path("ws/node", NodeConsumer.as_asgi())]
+live: Any = AllowedHostsOriginValidator(AuthMiddlewareStack(LiveConsumer.as_asgi()))
+nodes: Any = NodeConsumer.as_asgi()
+routes: list[Any] = [path("ws/live", live), path("ws/node", nodes)]
 websockets = URLRouter(routes)

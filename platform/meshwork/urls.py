@@ -26,6 +26,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("apps.models.api_urls")),
     path("", include("apps.pool.api_urls")),
 ]
-for optional in ("apps.ledger.urls", "apps.pool.urls", "apps.models.urls"):
-    if find_spec(optional):
-        urlpatterns.append(path("", include(optional)))
+OPTIONAL = ("apps.ledger.urls", "apps.pool.urls", "apps.models.urls")
+urlpatterns += [path("", include(module)) for module in OPTIONAL if find_spec(module)]

@@ -117,7 +117,7 @@ class Play:
 
     def tasks(self, job_id: str) -> list[dict[str, Any]]:
         """The job's chunks through the API."""
-        return self.api(lambda mesh: mesh.tasks(job_id))
+        return list(self.api(lambda mesh: mesh.tasks(job_id)))
 
     def final(self, job_id: str) -> dict[str, Any] | None:
         """The job once it is final."""

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 import pytest
+
 from apps.core import parameters
 from apps.core.errors import ParameterChanged, ParameterRefused, UnknownParameter
 from apps.core.models import Event, ParameterChange, User
