@@ -116,15 +116,26 @@ class Operator(models.Model):
     tier = models.CharField(max_length=12, choices=Tier)
     region = models.CharField(max_length=40)
     status = models.CharField(max_length=12, choices=Status, default=Status.ACTIVE)
+    reason = models.TextField(blank=True)
     approved_at = models.DateTimeField()
 
     objects = OperatorQuerySet.as_manager()
 
     class Meta:
         ordering = ["-approved_at"]
+        constraints = [
+            models.CheckConstraint(condition=Q(status="active") | ~Q(reason=""), name="operators_suspended_with_reason")
+        ]
 
     def __str__(self) -> str:
         return f"{self.user} ({self.tier})"
+
+    def move(self, to: "Operator.Status", reason: str) -> bool:
+        """Suspend or reinstate by compare-and-set; False where it has that status already."""
+        if Operator.objects.filter(pk=self.pk).exclude(status=to).update(status=to, reason=reason) != 1:
+            return False
+        self.status, self.reason = to, reason
+        return True
 
     @property
     def has_stake(self) -> bool:

@@ -100,13 +100,3 @@ def test_the_admin_approves_in_bulk_and_rejects_with_a_reason(client: Client, ap
     ]
     assert "anna@" not in client.get(url).content.decode()
     assert "carl@" in client.get(f"{url}?status=rejected").content.decode()
-
-
-def test_the_queue_costs_the_same_however_long_it_is(
-    client: Client, applicant: User, admin: User, django_assert_max_num_queries
-) -> None:
-    client.force_login(admin)
-    for n in range(12):
-        submit(User.objects.create_user(f"p{n}@example.org"))
-    with django_assert_max_num_queries(14):
-        client.get("/admin/operators/application/")

@@ -1,0 +1,58 @@
+"""Staff reach the admin with a second factor only; a development or demo network may do without one."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from allauth.account.authentication import get_authentication_records
+from allauth.mfa.utils import is_mfa_enabled
+from csp.constants import UNSAFE_EVAL
+from csp.decorators import csp_update
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.admin import AdminSite
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, resolve_url
+from django.utils.http import urlencode
+from django.utils.translation import gettext as _
+
+WITHOUT = {"development", "demo", "test"}
+# Unfold's components are Alpine expressions, which evaluate text.
+RELAXED = {"script-src": [UNSAFE_EVAL]}
+
+
+def is_passed(request: HttpRequest) -> bool:
+    """Whether this session was opened with a second factor, or the network needs none."""
+    if settings.ENVIRONMENT in WITHOUT:
+        return True
+    records = get_authentication_records(request, request.user)
+    return any(record.get("method") == "mfa" for record in records)
+
+
+def guard(site: AdminSite) -> None:
+    """Put the check before the admin, and Unfold's relaxation of the content policy on its pages alone."""
+    site.has_permission = partial(has_permission, site.has_permission)  # type: ignore[method-assign]
+    site.login = partial(login, site.login)  # type: ignore[method-assign]
+    site.admin_view = partial(relaxed_view, site.admin_view)  # type: ignore[method-assign, assignment]
+
+
+def has_permission(original: Callable[[HttpRequest], bool], request: HttpRequest) -> bool:
+    """Active staff, and a second factor where one is needed."""
+    return original(request) and is_passed(request)
+
+
+def login(original: Callable[..., HttpResponse], request: HttpRequest, **options: Any) -> HttpResponse:
+    """Send staff without a second factor to where they set one up, or use it."""
+    user = request.user
+    if not (user.is_authenticated and user.is_staff) or is_passed(request):
+        return original(request, **options)
+    if is_mfa_enabled(user):
+        query = urlencode({"next": request.GET.get("next", "/admin/")})
+        return redirect(f"{resolve_url('mfa_reauthenticate')}?{query}")
+    messages.warning(request, _("The admin needs a second factor. Set one up, then open it again."))
+    return redirect("mfa_activate_totp")
+
+
+def relaxed_view(original: Callable[..., Any], view: Callable[..., Any], cacheable: bool = False) -> Callable[..., Any]:
+    """The admin's own wrapping of a view, with its content policy."""
+    return csp_update(RELAXED)(original(view, cacheable))
