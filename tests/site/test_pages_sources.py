@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from meshwork import context, pages
+
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATES = sorted((ROOT / "templates").rglob("*.html"))
 STATIC = ROOT / "platform/meshwork/static"
@@ -30,8 +32,9 @@ def test_a_template_has_nothing_that_the_strict_policy_blocks(path: Path) -> Non
 def test_every_icon_that_a_page_names_is_in_the_sprite() -> None:
     sprite = set(re.findall(r'<symbol id="([a-z0-9-]+)"', (STATIC / "icons.svg").read_text()))
     assert sprite == set(json.loads((ROOT / "frontend/icons.json").read_text()))
-    sources = [*TEMPLATES, *(ROOT / "apps").rglob("*.py"), *(ROOT / "platform/meshwork").rglob("*.py")]
-    named = {name for path in sources for name in re.findall(r"icon(?: name)?=\"([a-z0-9-]+)\"", path.read_text())}
+    named = {name for path in TEMPLATES for name in re.findall(r"icon(?: name)?=\"([a-z0-9-]+)\"", path.read_text())}
+    named |= {entry.icon for group in (*context.GROUPS, context.Group("", context.PUBLIC)) for entry in group.entries}
+    named |= {step["icon"] for step in pages.STEPS}
     assert named <= sprite, f"not in frontend/icons.json: {sorted(named - sprite)}"
 
 
