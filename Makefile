@@ -57,7 +57,7 @@ test-long: setup-test ## The long suites: millions of cases, chaos and soak
 	@.venv/bin/pytest -q -m long --timeout 3600 -p no:cacheprovider --hypothesis-seed=$(SEED) --durations=20
 
 bench: setup-test ## The figures of bench/ (ONLY=name,name)
-	@$(PY) -m meshwork.local exec -- $(PY) -m bench $(if $(ONLY),--only $(ONLY))
+	@$(PY) -m bench $(if $(ONLY),--only $(ONLY))
 
 wheel: setup-test ## Build the wheel into dist/
 	@rm -rf dist && .venv/bin/uv build --quiet --wheel --out-dir dist

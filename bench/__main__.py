@@ -8,13 +8,13 @@ be missing.
 import argparse
 import importlib
 import json
+import os
 import pkgutil
+import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-
-import django
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results.jsonl"
@@ -27,10 +27,21 @@ def names() -> list[str]:
 
 
 def measured(name: str) -> list[dict[str, Any]]:
-    """The rows of one figure, each with every key."""
+    """The rows of one figure, each with every key; measured in a process of its own, with services of its own."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("MESH_", "DJANGO_"))}
+    command = [sys.executable, "-m", "bench", "--leaf", name]
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        note = f"failed with exit status {done.returncode}"
+        return [dict.fromkeys(KEYS) | {"figure": name, "note": note}]
+    return [{key: row.get(key) for key in KEYS} for row in json.loads(done.stdout.splitlines()[-1])]
+
+
+def leaf(name: str) -> int:
+    """Measure one figure and print its rows as JSON."""
     rows = importlib.import_module(f"bench.figures.{name}").measure()
-    rows = rows if isinstance(rows, list) else [rows]
-    return [{key: row.get(key) for key in KEYS} for row in rows]
+    print(json.dumps(rows if isinstance(rows, list) else [rows]))
+    return 0
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -41,7 +52,7 @@ def table(rows: list[dict[str, Any]]) -> str:
         ratio = "" if row["ratio"] is None else f"{row['ratio']:.2f}"
         note = " · ".join(str(part) for part in (row["peer"], row["note"]) if part)
         lines.append(
-            f"{row['figure']:<24}{row['ours']!s:>14} {row['unit']:<14}{theirs if theirs is not None else '-'!s:>14} "
+            f"{row['figure']:<24}{row['ours']!s:>14} {row['unit'] or '':<14}{theirs if theirs is not None else '-'!s:>14} "
             f"{ratio:>8}  {note}"
         )
     return "\n".join(lines)
@@ -51,12 +62,15 @@ def main() -> int:
     """Measure what was asked for, or everything."""
     parser = argparse.ArgumentParser(prog="make bench")
     parser.add_argument("--only", default="", help="names, separated by commas")
-    wanted = [name for name in parser.parse_args().only.split(",") if name] or names()
+    parser.add_argument("--leaf", default="", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.leaf:
+        return leaf(arguments.leaf)
+    wanted = [name for name in arguments.only.split(",") if name] or names()
     unknown = sorted(set(wanted) - set(names()))
     if unknown:
         print(f"No such figure: {', '.join(unknown)}. There are: {', '.join(names())}.", file=sys.stderr)
         return 2
-    django.setup()
     rows: list[dict[str, Any]] = []
     for name in wanted:
         print(f"measuring {name} …", file=sys.stderr)

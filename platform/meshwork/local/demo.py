@@ -5,7 +5,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -25,13 +26,15 @@ CHUNK = 8
 BLOCK_SECONDS = 10
 GRANT_BELOW = 6.0
 FEWEST_HITS = 8
+JOIN_AT_ONCE = 3
 
 
 class Play:
     """The scenario on a running stack. Every step raises StepFailed unless it saw what it should."""
 
-    def __init__(self, running: stack.Stack) -> None:
+    def __init__(self, running: stack.Stack, operators: Sequence[cast.Operator] = cast.OPERATORS) -> None:
         self.stack = running
+        self.operators = operators
         self.site = running.urls["site"]
         self.node_api = running.urls["node_api"]
         self.nodes = running.directory.path / "nodes"
@@ -46,7 +49,7 @@ class Play:
 
     def people(self) -> None:
         """Operators sign up and apply; the admin approves six and rejects one; the approved stake and enrol."""
-        missing = [o for o in cast.OPERATORS if not (self.nodes / o.node / "identity.json").exists()]
+        missing = [o for o in self.operators if not (self.nodes / o.node / "identity.json").exists()]
         if not missing:
             self.step("Operators and nodes of an earlier run are used again.")
             return
@@ -64,16 +67,21 @@ class Play:
         self.step(f"The admin approved {len(missing)} and rejected one: {cast.REJECTION}")
         for operator in missing:
             cast.lock_stake(visitors[operator])
-            cast.enrol(visitors[operator], operator, self.site, self.nodes / operator.node, self.outside)
+        with ThreadPoolExecutor(JOIN_AT_ONCE) as pool:
+            list(pool.map(lambda o: self.enrol(o, visitors[o]), missing))
         self.step(f"{len(missing)} stakes locked, {len(missing)} nodes enrolled with one-use tokens.")
+
+    def enrol(self, operator: cast.Operator, visitor: Visitor) -> None:
+        """One operator's node joins with its token."""
+        cast.enrol(visitor, operator, self.site, self.nodes / operator.node, self.outside)
 
     def start_nodes(self) -> None:
         """Each node agent is its own process with its own directory, keys, broker account and cache."""
-        for operator in cast.OPERATORS:
+        for operator in self.operators:
             folder = str(self.nodes / operator.node)
             self.stack.start_outside(operator.node, [*cast.MESH, "node", "run", "--dir", folder])
-        wanted = len(cast.OPERATORS)
-        cast.wait_for("six nodes online", lambda: len(self.online()) >= wanted, 120, 0.5)
+        wanted = len(self.operators)
+        cast.wait_for(f"{wanted} nodes online", lambda: len(self.online()) >= wanted, 120, 0.5)
         self.facts["nodes_online"] = len(self.online())
         self.step(f"{wanted} nodes passed their self-test and are online.")
 

@@ -1,0 +1,108 @@
+"""A network for measuring: a stack in a directory of its own, real nodes, or node clients that answer from memory."""
+
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import django
+
+from meshwork.local import demo_cast, stack
+from meshwork.local.demo import Play
+from meshwork.local.demo_setup import prepare_demo
+
+GRANT = "5000"
+
+
+@contextmanager
+def platform(nodes: int = 0) -> Iterator[Play]:
+    """The platform's processes and that many real node agents, enrolled through the pages; Django is set up here."""
+    with ExitStack() as exits:
+        path = exits.enter_context(stack.fresh_directory())
+        os.environ["MESH_ENV"] = "demo"
+        os.environ["MESH_BLOCK_SECONDS"] = "10"
+        running = exits.enter_context(stack.services_up(path, report=lambda line: None))
+        running.prepare()
+        prepare_demo(running, "setup")
+        running.start_platform()
+        os.environ.update({k: v for k, v in running.environment.items() if k.startswith("MESH_")})
+        os.environ["DJANGO_SETTINGS_MODULE"] = "meshwork.settings"
+        django.setup()
+        play = Play(running, demo_cast.OPERATORS[: max(nodes, 1)])
+        play.people()
+        if nodes:
+            play.start_nodes()
+        play.fund()
+        prepare_demo(running, "grant", demo_cast.REQUESTER, GRANT)
+        yield play
+
+
+@contextmanager
+def database() -> Iterator[None]:
+    """PostgreSQL and the Valkeys alone, migrated, with Django set up on them."""
+    with stack.fresh_directory() as path, stack.services_up(path, report=lambda line: None) as running:
+        running.prepare()
+        os.environ.update({k: v for k, v in running.environment.items() if k.startswith("MESH_")})
+        os.environ["DJANGO_SETTINGS_MODULE"] = "meshwork.settings"
+        django.setup()
+        yield
+
+
+class Memory:
+    """Engines whose answers are remembered by payload, so that the pool is measured and not the model."""
+
+    def __init__(self, folder: Path) -> None:
+        from workers.engines import Engines
+
+        self.engines = Engines()
+        self.answers: dict[str, Any] = {}
+        self.lock = threading.Lock()
+
+    def get(self, model: str, version: str, files: Mapping[str, Path]) -> "Memory":
+        """Stands for the engine of that version."""
+        self.wanted = (model, version, files)
+        return self
+
+    def run(self, kind: str, payload: bytes, params: Mapping[str, Any]) -> Any:
+        """The answer, computed by the real engine the first time."""
+        key = sha256(payload).hexdigest()
+        with self.lock:
+            if key not in self.answers:
+                self.answers[key] = self.engines.get(*self.wanted).run(kind, payload, params)
+        return self.answers[key]
+
+
+def serve(directory: str, threads: int) -> None:
+    """A process of node clients: one enrolled node over HTTP, `threads` claims at a time. Ends with its parent."""
+    from workers.node.config import load_config
+    from workers.node.lane import make_runner
+    from workers.node.parent import die_with_parent
+
+    die_with_parent()
+    folder = Path(directory)
+    memory = Memory(folder)
+    runner = make_runner(load_config(directory=folder))
+    runner.engines = memory  # type: ignore[assignment]
+    lane = next(iter(runner.identity.lanes))
+    beat = {"load": 0, "slots": {lane: threads}, "memory_free_mb": 8000, "running": [], "draining": False, "models": []}
+
+    def beats() -> None:
+        from workers.protocol.clock import unix_ms, utcnow
+
+        while True:
+            runner.api.heartbeat({**beat, "sent_at": unix_ms(utcnow())})
+            threading.Event().wait(3)
+
+    def work() -> None:
+        mine = make_runner(load_config(directory=folder))
+        mine.engines = memory  # type: ignore[assignment]
+        while True:
+            for envelope in mine.api.claim(lane, 4, 2.0):
+                mine.run(envelope)
+
+    for target in (beats, *([work] * threads)):
+        threading.Thread(target=target, daemon=True).start()
+    threading.Event().wait()
