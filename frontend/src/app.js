@@ -7,12 +7,14 @@ import { copyButton, menu, tabs, themeSwitch, toast } from "./components.js";
 import { startDialogs } from "./dialogs.js";
 import { startLive } from "./live.js";
 import { startShortcuts } from "./shortcuts.js";
+import { walletMaker } from "./wallet.js";
 
 Alpine.data("copyButton", copyButton);
 Alpine.data("menu", menu);
 Alpine.data("tabs", tabs);
 Alpine.data("themeSwitch", themeSwitch);
 Alpine.data("toast", toast);
+Alpine.data("walletMaker", walletMaker);
 window.Alpine = Alpine;
 Alpine.start();
 

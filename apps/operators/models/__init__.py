@@ -1,0 +1,31 @@
+"""Operators and what is theirs."""
+
+from apps.operators.models.accounts import ApiKey, Notification, Scope, Wallet
+from apps.operators.models.nodes import NODE_TRANSITIONS, EnrolmentToken, Node, NodeEvent, NodeStatus, node_event_kind
+from apps.operators.models.people import (
+    APPLICATION_TRANSITIONS,
+    Application,
+    ApplicationStatus,
+    Operator,
+    Stake,
+    Tier,
+)
+
+__all__ = [
+    "APPLICATION_TRANSITIONS",
+    "NODE_TRANSITIONS",
+    "ApiKey",
+    "Application",
+    "ApplicationStatus",
+    "EnrolmentToken",
+    "Node",
+    "NodeEvent",
+    "NodeStatus",
+    "Notification",
+    "Operator",
+    "Scope",
+    "Stake",
+    "Tier",
+    "Wallet",
+    "node_event_kind",
+]

@@ -1,0 +1,89 @@
+"""What belongs to an account, operator or not: API keys, wallets, messages."""
+
+from collections.abc import Collection
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+
+class Scope(models.TextChoices):
+    JOBS_READ = "jobs:read", _("read jobs and results")
+    JOBS_WRITE = "jobs:write", _("submit and cancel jobs")
+
+
+class ApiKey(models.Model):
+    """A key for programs; shown once, stored as a hash."""
+
+    id = models.CharField(primary_key=True, max_length=40)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="api_keys")
+    name = models.CharField(max_length=80)
+    prefix = models.CharField(max_length=12)
+    hash = models.CharField(max_length=64, unique=True)
+    scopes = models.JSONField(default=list)
+    created_at = models.DateTimeField()
+    last_used_at = models.DateTimeField(null=True)
+    revoked_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-created_at"]
+
+    def __str__(self) -> str:
+        return f"{self.prefix}… {self.name}"
+
+    def allows(self, scopes: Collection[str]) -> bool:
+        """Whether the key has all of these scopes."""
+        return set(scopes) <= set(self.scopes)
+
+
+class Wallet(models.Model):
+    """An Ed25519 key that an account proved to hold. Its address is the SHA-256 of the public key."""
+
+    id = models.CharField(primary_key=True, max_length=40)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="wallets")
+    address = models.CharField(max_length=64, unique=True)
+    public = models.CharField(max_length=64)
+    label = models.CharField(max_length=80, blank=True)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["created_at"]
+
+    def __str__(self) -> str:
+        return self.address[:16]
+
+
+class NotificationQuerySet(models.QuerySet["Notification"]):
+    """Messages by whether they still have to go out."""
+
+    def due(self, now: datetime) -> "NotificationQuerySet":
+        """Unsent, not tried a moment ago, not given up."""
+        rested = Q(tried_at=None) | Q(tried_at__lt=now - Notification.REST)
+        return self.filter(rested, sent_at=None, attempts__lt=Notification.MOST_ATTEMPTS)
+
+
+class Notification(models.Model):
+    """A message to a person, written with the change that it tells of and sent after it."""
+
+    REST = timedelta(minutes=2)
+    MOST_ATTEMPTS = 10
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="notifications")
+    kind = models.CharField(max_length=40)
+    subject = models.CharField(max_length=200)
+    body = models.TextField()
+    created_at = models.DateTimeField()
+    tried_at = models.DateTimeField(null=True)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    sent_at = models.DateTimeField(null=True)
+
+    objects = NotificationQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [models.Index(fields=["tried_at"], name="operators_unsent", condition=Q(sent_at=None))]
+
+    def __str__(self) -> str:
+        return f"{self.kind} to {self.user_id}"
