@@ -52,8 +52,8 @@ def table(rows: list[dict[str, Any]]) -> str:
         ratio = "" if row["ratio"] is None else f"{row['ratio']:.2f}"
         note = " · ".join(str(part) for part in (row["peer"], row["note"]) if part)
         lines.append(
-            f"{row['figure']:<24}{row['ours']!s:>14} {row['unit'] or '':<14}{theirs if theirs is not None else '-'!s:>14} "
-            f"{ratio:>8}  {note}"
+            f"{row['figure']:<24}{row['ours']!s:>14} {row['unit'] or '':<14}"
+            f"{'-' if theirs is None else theirs!s:>14} {ratio:>8}  {note}"
         )
     return "\n".join(lines)
 

@@ -58,5 +58,9 @@ def logging_config(*, json: bool, level: str) -> dict[str, Any]:
         "formatters": {"line": {"()": formatter}},
         "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
         "root": {"handlers": ["console"], "level": level},
-        "loggers": {"django.server": {"handlers": ["console"], "propagate": False}},
+        "loggers": {
+            "django.server": {"handlers": ["console"], "propagate": False},
+            # A line a request of ours to others says nothing that its caller does not.
+            "httpx": {"level": "WARNING"},
+        },
     }
