@@ -127,10 +127,11 @@ CACHES = {
         "KEY_PREFIX": "cache",
     }
 }
+LIVE_PREFIX = "live"
 CHANNEL_LAYERS = {
     "default": {
         "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
-        "CONFIG": {"hosts": [REDIS_URL], "prefix": "live"},
+        "CONFIG": {"hosts": [REDIS_URL], "prefix": LIVE_PREFIX},
     }
 }
 
