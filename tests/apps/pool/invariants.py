@@ -41,7 +41,9 @@ def _job(job: Job) -> None:
     assert [task.index for task in tasks] == list(range(job.tasks_total))
     counts = (stand[TaskStatus.COMPLETED], stand[TaskStatus.FAILED], stand[TaskStatus.CANCELLED])
     assert (job.tasks_done, job.tasks_failed, job.tasks_cancelled) == counts
-    if job.status not in FINAL:
+    if job.status in FINAL:
+        assert not {TaskStatus.PENDING, TaskStatus.CLAIMED} & set(stand)
+    else:
         assert job.status == derive(job.tasks_total, *counts, begun=job.started_at is not None)
     assert (job.closed_at is not None) == (job.tasks_live == 0)
     if job.hold_id is not None:

@@ -1,6 +1,7 @@
 """Leases, lost nodes, attempts and their end."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -143,6 +144,26 @@ def test_a_late_result_of_a_task_taken_back_is_superseded(rita: User, ada: Machi
     assert completion.complete(envelope, sealed, ada.node, later(4)) == "superseded"
     assert accounts.balance(ada.node.operator.user) == 0
     assert accounts.balance(bert.node.operator.user) == 85 * job.price // 100
+
+
+def test_a_task_that_changes_hands_while_its_result_is_opened_is_superseded(
+    rita: User, ada: Machine, bert: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submission.submit(rita, embed("a"), NOW)
+    [taken] = ada.take()
+    envelope, sealed = ada.signed(taken, ada.compute(taken))
+    opened = completion._opened
+
+    def meanwhile(*arguments: Any) -> bytes:
+        leases.release_node(ada.node.pk, "gone", later(1))
+        assert len(bert.take(now=later(2))) == 1
+        return opened(*arguments)
+
+    monkeypatch.setattr(completion, "_opened", meanwhile)
+    assert completion.complete(envelope, sealed, ada.node, later(3)) == "superseded"
+    task = Task.objects.get()
+    assert (task.status, task.node_id, task.attempt) == ("CLAIMED", bert.node.pk, 2)
+    assert accounts.balance(ada.node.operator.user) == 0
 
 
 def test_starting_a_task_taken_back_is_refused(rita: User, ada: Machine) -> None:
