@@ -217,9 +217,7 @@ def wallet_context(user: User) -> dict[str, Any]:
     """Balance, holds, stake, bound keys, and the newest transfers with the sign they have for this account."""
     account = accounts.wallet(user)
     transfers = Transfer.objects.touching([account]).select_related("debit", "credit", "sealing")[:TRANSFERS_SHOWN]
-    given = Transfer.objects.filter(credit=account, kind__startswith="faucet.").aggregate(
-        units=Sum("amount", default=0)
-    )
+    faucet = Transfer.objects.filter(credit=account, kind__startswith="faucet.")
     return {
         "wallets": list(user.wallets.all()),
         "balance_units": account.balance,

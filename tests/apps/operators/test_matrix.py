@@ -1,0 +1,186 @@
+"""The permission matrix: every page and endpoint against a visitor, an applicant, the operator, another, and staff."""
+
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from apps.core import live
+from apps.core.models import User
+from apps.operators import applications, enrolment, nodes
+from apps.operators.authentication import make_key
+from apps.operators.models import Application, EnrolmentToken, Node, NodeStatus, Operator, Scope
+from tests.apps.operators.conftest import DATA, HARDWARE
+from tests.apps.operators.test_enrolment import prepared
+from workers.protocol.clock import utcnow
+
+WHO = ("visitor", "applicant", "operator", "other", "staff")
+# Answers in the order of WHO; L is the way to the login, A the way to the application.
+PAGES: dict[str, tuple[object, ...]] = {
+    "/apply": ("L", 200, 200, 200, 200),
+    "/apply/live": ("L", 200, 200, 200, 200),
+    "/apply/stages": ("L", 200, 200, 200, 200),
+    "/nodes": ("L", 200, 200, 200, 200),
+    "/nodes/live": ("L", 200, 200, 200, 200),
+    "/nodes/register": ("L", "A", 200, 200, "A"),
+    "/nodes/register/{token}": ("L", 404, 200, 404, 404),
+    "/nodes/{node}": ("L", 404, 200, 404, 200),
+    "/nodes/{node}/live": ("L", 404, 200, 404, 200),
+    "/nodes/node_unknown": ("L", 404, 404, 404, 404),
+    "/keys": ("L", 200, 200, 200, 200),
+    "/wallet": ("L", 200, 200, 200, 200),
+    "/wallet/live": ("L", 200, 200, 200, 200),
+    "/api/v1/me": (401, 200, 200, 200, 200),
+    "/api/v1/application": (401, 200, 200, 200, 404),
+    "/api/v1/nodes": (200, 200, 200, 200, 200),
+    "/api/v1/nodes/{node}": (200, 200, 200, 200, 200),
+    "/api/v1/wallets/challenge": (401, 200, 200, 200, 200),
+}
+ACTIONS: dict[str, tuple[object, ...]] = {
+    "/apply/stake": ("L", 404, 302, 302, 404),
+    "/nodes/{node}/drain": ("L", 404, 302, 404, 302),
+    "/nodes/{node}/resume": ("L", 404, 302, 404, 302),
+    "/nodes/{node}/revoke": ("L", 404, 302, 404, 302),
+    "/keys/key_unknown/revoke": ("L", 404, 404, 404, 404),
+    "/api/v1/wallets": (401, 400, 400, 400, 400),
+    "/api/v1/application": (401, 400, 400, 400, 400),
+    "/api/v1/faucet/claim": (401, 400, 400, 400, 400),
+}
+
+
+@pytest.fixture
+def node(operator: Operator) -> Node:
+    node = enrolment.enrol(prepared(operator), utcnow())
+    for status in (NodeStatus.SELF_TEST, NodeStatus.ONLINE):
+        node.move(status, "", "", utcnow())
+    return node
+
+
+@pytest.fixture
+def cast(applicant: User, operator: Operator, other: Operator, admin: User) -> dict[str, User | None]:
+    applications.submit(applicant, DATA, utcnow())
+    return {"visitor": None, "applicant": applicant, "operator": operator.user, "other": other.user, "staff": admin}
+
+
+def as_(who: User | None) -> Client:
+    client = Client()
+    if who is not None:
+        client.force_login(who)
+    return client
+
+
+def answer_of(response: Any) -> object:
+    if response.status_code == 302 and response["Location"].startswith("/accounts/login/"):
+        return "L"
+    return "A" if response.status_code == 302 and response["Location"] == "/apply" else response.status_code
+
+
+def json_of(action: str) -> dict[str, Any]:
+    return {"data": {}, "content_type": "application/json"} if action.startswith("/api/") else {}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_answers_each_person_as_the_matrix_says(page: str, cast: dict[str, User | None], node: Node) -> None:
+    address = page.format(node=node.pk, token=EnrolmentToken.objects.get().pk)
+    assert tuple(answer_of(as_(cast[who]).get(address)) for who in WHO) == PAGES[page]
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+@pytest.mark.parametrize("who", WHO)
+def test_an_action_answers_each_person_as_the_matrix_says(
+    action: str, who: str, cast: dict[str, User | None], node: Node
+) -> None:
+    expected = ACTIONS[action][WHO.index(who)]
+    answer = answer_of(as_(cast[who]).post(action.format(node=node.pk), **json_of(action)))
+    assert answer in ({expected, "A"} if expected == 302 else {expected})
+    if expected in {"L", 404}:
+        node.refresh_from_db()
+        assert node.status == NodeStatus.ONLINE
+
+
+@pytest.mark.parametrize("page", [p for p in ACTIONS if not p.startswith("/api/")])
+def test_nothing_is_done_by_a_link(page: str, operator: Operator, node: Node) -> None:
+    assert as_(operator.user).get(page.format(node=node.pk)).status_code in {404, 405}
+    node.refresh_from_db()
+    assert node.status == NodeStatus.ONLINE
+
+
+def test_posts_without_the_sites_token_are_refused(operator: Operator, node: Node) -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(operator.user)
+    assert client.post(f"/nodes/{node.pk}/revoke").status_code == 403
+    assert client.post("/keys", {"name": "x"}).status_code == 403
+    claim = client.post("/api/v1/faucet/claim", {"reward": "wallet_connect"}, content_type="application/json")
+    assert claim.status_code == 403
+    node.refresh_from_db()
+    assert node.status == NodeStatus.ONLINE
+
+
+def test_a_nodes_live_topic_is_its_operators_and_the_staffs(cast: dict[str, User | None], node: Node) -> None:
+    seen = [live.may_read(cast[who], f"node.{node.pk}") for who in WHO]
+    assert seen == [False, False, True, False, True]
+
+
+def test_keys_keep_to_their_scopes_and_never_apply(applicant: User) -> None:
+    reader = make_key(applicant, "r", [Scope.JOBS_READ], utcnow())[1]
+    writer = make_key(applicant, "w", [Scope.JOBS_READ, Scope.JOBS_WRITE], utcnow())[1]
+    client = Client()
+
+    def send(method: str, path: str, key: str, **body: object) -> tuple[int, str]:
+        headers = {"Authorization": f"Bearer {key}"}
+        answer = client.generic(method, path, b"{}", content_type="application/json", headers=headers)
+        return answer.status_code, answer.json().get("code", "")
+
+    assert send("GET", "/api/v1/me", reader)[0] == 200
+    assert send("POST", "/api/v1/wallets", reader) == (403, "scope_missing")
+    assert send("POST", "/api/v1/wallets", writer)[0] == 400
+    assert send("POST", "/api/v1/application", writer) == (403, "session_needed")
+    assert send("GET", "/api/v1/me", writer[:-1]) == (401, "api_key_invalid")
+    assert send("GET", "/api/v1/me", "mwt_0_0") == (401, "api_key_invalid")
+
+
+def test_applying_over_the_api_names_faulty_fields(applicant: User) -> None:
+    client = as_(applicant)
+    body = {**DATA, "agree": True}
+    small = {**body, "hardware": {**HARDWARE, "cpu_cores": 1}}
+    refused = client.post("/api/v1/application", small, content_type="application/json").json()
+    assert refused["errors"][0]["pointer"] == "/hardware/cpu_cores"
+    unwilling = client.post("/api/v1/application", {**body, "agree": False}, content_type="application/json").json()
+    assert unwilling["errors"][0]["code"] == "consent_missing"
+    assert not Application.objects.exists()
+    made = client.post("/api/v1/application", body, content_type="application/json")
+    assert (made.status_code, made.json()["status"]) == (201, "submitted")
+    assert made.json()["next_step"]
+    again = client.post("/api/v1/application", body, content_type="application/json")
+    assert (again.status_code, again.json()["code"]) == (409, "application_closed")
+
+
+def test_the_list_of_nodes_filters_and_hides_revoked_ones(operator: Operator, other: Operator, node: Node) -> None:
+    revoked = enrolment.enrol(prepared(other, "old"), utcnow())
+    nodes.revoke(revoked, reason="Sold.", now=utcnow())
+
+    def names(query: str, who: User | None = None) -> list[str]:
+        return [row["name"] for row in as_(who).get(f"/api/v1/nodes{query}").json()["results"]]
+
+    assert names("") == ["fra-1"]
+    assert names("?status=offline") == []
+    assert names("?mine=1") == []
+    assert names("?mine=1", operator.user) == ["fra-1"]
+    assert names("?mine=1", other.user) == []
+    shown = as_(None).get(f"/api/v1/nodes/{revoked.pk}").json()
+    assert (shown["status"], shown["reason"]) == ("revoked", "Sold.")
+    assert not {"sign_public", "kid", "probe", "broker_sha256"} & set(shown)
+
+
+@pytest.mark.parametrize("page", ["/nodes", "/nodes/live", "/apply", "/api/v1/nodes"])
+def test_a_page_costs_the_same_however_many_nodes_there_are(
+    page: str, operator: Operator, django_assert_max_num_queries: Any
+) -> None:
+    client, costs = as_(operator.user), []
+    for batch in range(2):
+        for n in range(1 + 4 * batch):
+            enrolment.enrol(prepared(operator, f"n{batch}-{n}"), utcnow())
+        with django_assert_max_num_queries(25) as captured:
+            client.get(page)
+        costs.append(len(captured))
+    assert costs[0] == costs[1]
