@@ -11,7 +11,6 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, cast
 
-from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
 from django.conf import settings
 from redis import Redis
@@ -123,12 +122,14 @@ def control(node_id: str, kind: str, body: Mapping[str, Any], now: datetime) -> 
 
 def tell(node_id: str, kind: str, body: Mapping[str, Any], now: datetime) -> None:
     """Send a control message over the node's socket, wherever it is; a node without one learns by heartbeat."""
-    layer = get_channel_layer()
+    layer: Any = get_channel_layer()
     if layer is None:
         return
     message = {"type": "node.control", "envelope": json.dumps(control(node_id, kind, body, now))}
+    # Straight to Redis in the layer's own form: from synchronous code the layer opens a connection for each message.
+    prefix = settings.CHANNEL_LAYERS["default"]["CONFIG"]["prefix"]
     try:
-        async_to_sync(layer.group_send)(group(node_id), message)
+        redis().publish(f"{prefix}__group__{group(node_id)}", layer.serialize(message))
     except (OSError, RedisError) as error:
         logger.warning("A control message was not sent", extra={"node": node_id, "kind": kind, "error": str(error)})
 
