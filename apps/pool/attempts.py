@@ -74,7 +74,7 @@ def _tell(job: Job, task: Task, why: End, now: datetime, *, last: bool) -> None:
     else:
         log.write([log.Line("task.requeued", task.pk, job.pk, told)], now)
         hints.wake()
-    progress.close(job, now)
+    progress.settle_up(job, now)
 
 
 NEXT_STEP = "Nothing is charged for chunks that were not delivered. Check the input, or submit the job again."

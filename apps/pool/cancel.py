@@ -31,7 +31,7 @@ def take_back(job_id: str, reason: str, now: datetime) -> int:
     count = progress.cancel_unstarted(job, now)
     if count:
         progress.advance(job, now, cancelled=count, why=progress.Why(reason, _next_step(job, count)))
-        progress.close(job, now)
+        progress.settle_up(job, now)
     return count
 
 

@@ -5,11 +5,12 @@ from datetime import datetime
 from functools import lru_cache
 from hashlib import sha256
 from typing import Any, Literal
+from uuid import UUID
 
 from django.db import transaction
 
 from apps.core import platform_keys
-from apps.ledger import accounts, settlement
+from apps.ledger import accounts, holds, settlement
 from apps.models import catalog
 from apps.operators.models import Node
 from apps.pool import attempts, hints, judging, kinds, log, progress, vault
@@ -114,8 +115,9 @@ def _end(task_id: str, attempt: int, node: Node, why: attempts.End, now: datetim
 
 def _assigned(task_id: str, attempt: int, node: Node) -> Task:
     """The task, if that attempt at it was ever the node's; raises NotAssigned."""
-    task = Task.objects.select_related("job").filter(pk=task_id).first()
-    if task is None or not Attempt.objects.filter(task=task_id, number=attempt, node=node).exists():
+    held = Task.objects.select_related("job").filter(attempts__number=attempt, attempts__node=node)
+    task = held.filter(pk=task_id).first()
+    if task is None:
         raise NotAssigned
     return task
 
@@ -170,10 +172,16 @@ def _accept(task: Task, accepted: Accepted, node: Node, now: datetime) -> Outcom
     hints.wake()
     # Last, since the network's own accounts stay locked from here until the commit.
     if job.hold_id is not None:
-        payee = accounts.wallet(node.operator.user)
-        settlement.settle_chunk(job.hold_id, task_id=task.pk, provider_accounts=[payee], amount=task.price, now=now)
-    progress.close(job, now)
+        _pay(job.hold_id, task, node, now)
+    progress.settle_up(job, now)
     return "completed"
+
+
+def _pay(hold_id: UUID, task: Task, node: Node, now: datetime) -> None:
+    """The chunk's fee, once: the transfers' ids follow from the task's."""
+    payee = accounts.wallet(node.operator.user)
+    [paid] = settlement.legs([settlement.Chunk(hold_id, task.pk, [payee.pk], task.price)])
+    holds.settle(hold_id, paid, now=now)
 
 
 def _store(job: Job, task: Task, accepted: Accepted, node: Node, now: datetime) -> None:

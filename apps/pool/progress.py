@@ -53,7 +53,10 @@ NO_REASON = Why()
 def advance(
     job: Job, now: datetime, *, done: int = 0, failed: int = 0, cancelled: int = 0, why: Why = NO_REASON
 ) -> None:
-    """Count chunks that have ended on a locked job and store the status that follows; a final status stays."""
+    """Count chunks that have ended on a locked job and store the status that follows; a final status stays.
+
+    With its last chunk the job is closed: `settle_up` must then follow in the same transaction.
+    """
     job.tasks_done += done
     job.tasks_failed += failed
     job.tasks_cancelled += cancelled
@@ -66,6 +69,8 @@ def advance(
         if job.status == TaskStatus.FAILED:
             # Nobody pays for more chunks of a job that cannot complete.
             job.tasks_cancelled += cancel_unstarted(job, now)
+    if not job.tasks_live and job.closed_at is None:
+        job.closed_at = now
     Job.objects.filter(pk=job.pk, status=old).update(
         tasks_done=job.tasks_done,
         tasks_failed=job.tasks_failed,
@@ -74,6 +79,7 @@ def advance(
         reason=job.reason,
         next_step=job.next_step,
         finished_at=job.finished_at,
+        closed_at=job.closed_at,
     )
     if job.status != old:
         announce(job, now)
@@ -97,12 +103,10 @@ def cancel_unstarted(job: Job, now: datetime) -> int:
     return count
 
 
-def close(job: Job, now: datetime) -> None:
-    """Close a locked job when no chunk can change any more, and give back what is left of its hold."""
-    if job.tasks_live or job.closed_at is not None:
+def settle_up(job: Job, now: datetime) -> None:
+    """Give back what is left of a closed job's hold, or judge the node that it tested; nothing for an open one."""
+    if job.closed_at is None:
         return
-    job.closed_at = now
-    Job.objects.filter(pk=job.pk, closed_at=None).update(closed_at=now)
     if job.hold_id is not None and job.tasks_done < job.tasks_total:
         holds.void(job.hold_id, now=now)
     if job.purpose == Purpose.SELF_TEST:
@@ -133,5 +137,5 @@ def expire_job(job_id: str, now: datetime) -> bool:
     log.write([log.Line("task.failed", task_id, job.pk, {"code": "job_expired"}) for task_id in ids], now)
     reason = f"{failed} of {job.tasks_total} chunks found no node in time."
     advance(job, now, failed=failed, why=Why(reason, "Submit them again when more nodes serve the model."))
-    close(job, now)
+    settle_up(job, now)
     return True
