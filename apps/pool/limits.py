@@ -34,7 +34,9 @@ def check_rate(user: User, now: datetime) -> None:
         key, limit = f"pool:jobs:{user.pk}:{seconds}:{window}", parameters.get(parameter)
         cache.add(key, 0, seconds + 5)
         if cache.incr(key) > limit:
-            raise TooManyJobs(f"The network takes {limit} jobs in {name} from one requester.", retry_after=seconds - into)
+            raise TooManyJobs(
+                f"The network takes {limit} jobs in {name} from one requester.", retry_after=seconds - into
+            )
 
 
 def count_refusal(model: str, refusal: MeshError, now: datetime) -> None:
