@@ -12,46 +12,12 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 from safetensors.numpy import load_file
 
-OPSET = 20
-IR_VERSION = 10
+from workers.engines.graph import Graph, serialized
+
 LARGE_NEGATIVE = np.float32(-1e9)
-
-
-class Graph:
-    """Collects nodes and weights; every method returns the name of its output."""
-
-    def __init__(self, weights: Mapping[str, np.ndarray]) -> None:
-        self.weights = weights
-        self.nodes: list[onnx.NodeProto] = []
-        self.initializers: dict[str, onnx.TensorProto] = {}
-
-    def op(self, kind: str, *inputs: str, name: str, **attributes: Any) -> str:
-        """Add one node."""
-        self.nodes.append(helper.make_node(kind, list(inputs), [name], name=name, **attributes))
-        return name
-
-    def constant(self, name: str, value: np.ndarray) -> str:
-        """Add a tensor."""
-        self.initializers.setdefault(name, numpy_helper.from_array(np.ascontiguousarray(value), name))
-        return name
-
-    def weight(self, name: str, *, transpose: bool = False) -> str:
-        """A weight by its name in the file; dense layers are stored (out, in) and used (in, out)."""
-        value = self.weights[name].astype(np.float32)
-        return self.constant(f"{name}.T" if transpose else name, value.T if transpose else value)
-
-    def dense(self, x: str, layer: str) -> str:
-        """x @ W.T + b."""
-        product = self.op("MatMul", x, self.weight(f"{layer}.weight", transpose=True), name=f"{layer}/matmul")
-        return self.op("Add", product, self.weight(f"{layer}.bias"), name=f"{layer}/out")
-
-    def norm(self, x: str, layer: str, epsilon: float) -> str:
-        """Layer normalisation over the last axis."""
-        scale, bias = self.weight(f"{layer}.weight"), self.weight(f"{layer}.bias")
-        return self.op("LayerNormalization", x, scale, bias, name=f"{layer}/out", axis=-1, epsilon=epsilon)
 
 
 def embeddings(g: Graph, epsilon: float) -> str:
@@ -129,14 +95,10 @@ def build(weights: Mapping[str, np.ndarray], config: Mapping[str, Any]) -> onnx.
         for name in ("input_ids", "attention_mask")
     ]
     output = helper.make_tensor_value_info("vectors", TensorProto.FLOAT, ["batch", config["hidden_size"]])
-    graph = helper.make_graph(g.nodes, "sentence-encoder", inputs, [output], list(g.initializers.values()))
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
-    model.producer_name = "meshwork"
-    onnx.checker.check_model(model)
-    return model
+    return g.model("sentence-encoder", inputs, [output])
 
 
 def write(weights_path: Path, config: Mapping[str, Any], target: Path) -> None:
     """Read the weights, write the ONNX file."""
     model = build(load_file(weights_path), config)
-    target.write_bytes(model.SerializeToString(deterministic=True))
+    target.write_bytes(serialized(model))

@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from workers.engines.base import Engine, ModelNotServed
+from workers.engines.ollama import OllamaClient, OllamaGenerate
 from workers.engines.onnx_embed import OnnxEmbed
+from workers.engines.onnx_generate import OnnxGenerate
 
 KEPT = 2
 
 
 class Engines:
-    """Loads engines by the files of a model's version: `model.onnx`, `model.gguf`, or none for a local Ollama."""
+    """Loads engines by a version's `engine.json`; a version without files is one that a local Ollama serves."""
 
     def __init__(self, engine_address: str = "127.0.0.1:11434") -> None:
         self.engine_address = engine_address
@@ -29,7 +31,13 @@ class Engines:
         return self._loaded[key]
 
     def _load(self, model: str, files: Mapping[str, Path]) -> Engine:
-        if "model.onnx" in files:
-            settings = json.loads(files["engine.json"].read_text()) if "engine.json" in files else {}
-            return OnnxEmbed(model, files, max_tokens=int(settings.get("max_tokens", 256)))
-        raise ModelNotServed(f"No engine here runs {model}.")
+        if not files:
+            return OllamaGenerate(model, OllamaClient.at(self.engine_address))
+        if not {"model.onnx", "tokenizer.json", "engine.json"} <= set(files):
+            raise ModelNotServed(f"No engine here runs {model}.")
+        settings = json.loads(files["engine.json"].read_text())
+        if settings["engine"] == "onnx-embed":
+            return OnnxEmbed(model, files, max_tokens=int(settings["max_tokens"]))
+        if settings["engine"] == "onnx-generate":
+            return OnnxGenerate(model, files, context=int(settings["max_tokens"]), end=int(settings["end"]))
+        raise ModelNotServed(f"{model} needs the engine {settings['engine']}, which is not here.")

@@ -36,7 +36,7 @@ def source() -> Path:
 @pytest.fixture(scope="module")
 def packaged(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("version")
-    package(source, target)
+    package([source], target)
     return target
 
 
@@ -50,7 +50,9 @@ class Reference:
 
     def __init__(self, source: Path) -> None:
         self.w = {
-            k: v.astype(np.float64) for k, v in load_file(find(source, "model.safetensors")).items() if "ids" not in k
+            k: v.astype(np.float64)
+            for k, v in load_file(find([source], "model.safetensors")[0]).items()
+            if "ids" not in k
         }
 
     def dense(self, x: np.ndarray, name: str) -> np.ndarray:
@@ -104,8 +106,8 @@ def test_meaning_is_near_meaning(engine: OnnxEmbed) -> None:
 
 
 def test_the_same_weights_give_the_same_bytes(packaged: Path, source: Path, tmp_path: Path) -> None:
-    config = json.loads(find(source, "config.json").read_text())
-    write(find(source, "model.safetensors"), config, tmp_path / "again.onnx")
+    config = json.loads(find([source], "config.json")[0].read_text())
+    write(find([source], "model.safetensors")[0], config, tmp_path / "again.onnx")
     assert (tmp_path / "again.onnx").read_bytes() == (packaged / "model.onnx").read_bytes()
 
 
@@ -138,4 +140,13 @@ def test_a_loaded_model_is_kept_and_an_unknown_one_refused(packaged: Path) -> No
     files: dict[str, Any] = {name: packaged / name for name in ("model.onnx", "tokenizer.json", "engine.json")}
     assert engines.get("m", "1", files) is engines.get("m", "1", files)
     with pytest.raises(ModelNotServed):
-        engines.get("other", "1", {})
+        engines.get("other", "1", {"model.bin": packaged / "model.onnx"})
+
+
+def test_only_the_last_few_models_stay_loaded(packaged: Path) -> None:
+    engines = Engines()
+    files = {name: packaged / name for name in ("model.onnx", "tokenizer.json", "engine.json")}
+    first = engines.get("m", "1", files)
+    for version in ("2", "3"):
+        engines.get("m", version, files)
+    assert engines.get("m", "1", files) is not first
