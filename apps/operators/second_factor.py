@@ -6,7 +6,7 @@ from typing import Any
 
 from allauth.account.authentication import get_authentication_records
 from allauth.mfa.utils import is_mfa_enabled
-from csp.constants import UNSAFE_EVAL
+from csp.constants import UNSAFE_EVAL, UNSAFE_INLINE
 from csp.decorators import csp_update
 from django.conf import settings
 from django.contrib import messages
@@ -17,8 +17,8 @@ from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 
 WITHOUT = {"development", "demo", "test"}
-# Unfold's components are Alpine expressions, which evaluate text.
-RELAXED = {"script-src": [UNSAFE_EVAL]}
+# Unfold's components are Alpine expressions, which evaluate text and set styles.
+RELAXED = {"script-src": [UNSAFE_EVAL], "style-src": [UNSAFE_INLINE]}
 
 
 def is_passed(request: HttpRequest) -> bool:

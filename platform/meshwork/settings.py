@@ -266,6 +266,7 @@ UNFOLD: dict[str, Any] = {
     "SITE_HEADER": "Meshwork",
     "SITE_SUBHEADER": NETWORK,
     "SITE_URL": "/overview",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": f"{STATIC_URL}favicon.svg"}],
     "SHOW_HISTORY": True,
     "BORDER_RADIUS": "6px",
 }

@@ -17,10 +17,14 @@ from workers.protocol.keys import SealingKey, SigningKey
 
 
 def prepared(operator: Operator, name: str = "fra-1", **changes: object) -> Enrolment:
-    now = utcnow()
-    token = enrolment.issue_token(operator, name, now)
-    asked = enrolment.challenge(token, now)
-    made = Enrolment(
+    made = enrolment_with(enrolment.issue_token(operator, name, utcnow()), name)
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+def enrolment_with(token: str, name: str) -> Enrolment:
+    """What a machine sends that was given the token."""
+    asked = enrolment.challenge(token, utcnow())
+    return Enrolment(
         token=token,
         name=name,
         sign_public=SigningKey.generate().public,
@@ -30,7 +34,6 @@ def prepared(operator: Operator, name: str = "fra-1", **changes: object) -> Enro
         challenge=asked["challenge"],
         nonce=proof_of_work.solve(asked["challenge"], asked["zeros"]),
     )
-    return replace(made, **changes)  # type: ignore[arg-type]
 
 
 def test_a_token_carries_the_root_keys_fingerprint_and_only_its_hash_is_kept(operator: Operator) -> None:
