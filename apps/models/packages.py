@@ -34,7 +34,7 @@ def locked(name: str) -> Package:
 
 def fetch(package: Package) -> Path:
     """The folder that holds the package, installed into it unless it was before."""
-    target = Path(settings.DATA_DIR) / "packages" / f"{package.name}-{package.version}"
+    target = Path(settings.DATA_DIR) / "packages" / f"{package.name}-{package.version}-{package.sha256[:12]}"
     done = target / ".complete"
     if done.exists():
         return target

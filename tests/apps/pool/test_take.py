@@ -60,7 +60,7 @@ def test_a_node_that_is_not_online_gets_nothing(rita: User, ada: Machine, status
 
 def test_a_node_of_a_suspended_operator_gets_nothing(rita: User, ada: Machine) -> None:
     submission.submit(rita, embed("a"), NOW)
-    ada.node.operator.status = "suspended"
+    ada.node.operator.status, ada.node.operator.reason = "suspended", "A test."
     ada.node.operator.save()
     assert ada.take() == []
 

@@ -140,7 +140,9 @@ def test_an_engines_error_is_reported_with_its_code(platform: Platform, runner: 
 
 
 def test_a_model_that_nobody_here_runs_is_reported(platform: Platform, runner: Runner, node_key: SigningKey) -> None:
-    runner.run(platform.task(runner.sealing_key.public, PAYLOAD, model="unheard-of"))
+    platform.files["/weights"] = b"weights"
+    file = {"name": "weights", "sha256": sha256(b"weights").hexdigest(), "size": 7, "url": f"{platform.url}/weights"}
+    runner.run(platform.task(runner.sealing_key.public, PAYLOAD, model="unheard-of", files=[file]))
     assert result_of(platform, node_key)[0]["error"]["code"] == "model_not_served"
 
 
