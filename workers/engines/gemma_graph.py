@@ -69,6 +69,8 @@ class Writer:
 
     def __init__(self, file: GgufFile, shape: Shape) -> None:
         self.g, self.file, self.shape = Graph(file), file, shape
+        self.vocabulary = file.tensors["token_embd.weight"].data.shape[0]
+        self.candidates = min(CANDIDATES, self.vocabulary)
 
     def norm(self, x: str, weight: str) -> str:
         """x / sqrt(mean(x²) + ε) · w over the last axis."""
@@ -175,12 +177,13 @@ class Writer:
         g = self.g
         last = g.op("Slice", x, self.ints("minus1", -1), self.ints("far", 2**62), self.ints("zero", 0), name="last/row")
         state = self.norm(last, "output_norm")  # (1, hidden)
-        rows = self.file.tensors["token_embd.weight"].data.shape[0]
-        sizes = {"K": self.shape.hidden, "N": rows, "bits": 8, "block_size": BLOCK, "accuracy_level": 4}
+        sizes = {"K": self.shape.hidden, "N": self.vocabulary, "bits": 8, "block_size": BLOCK, "accuracy_level": 4}
         g.nodes.append(
             helper.make_node("MatMulNBits", [state, "table", "table.scales"], ["rough"], domain=CONTRIB, **sizes)
         )
-        g.nodes.append(helper.make_node("TopK", ["rough", self.ints("k", CANDIDATES)], ["best", "best/ids"], axis=-1))
+        g.nodes.append(
+            helper.make_node("TopK", ["rough", self.ints("k", self.candidates)], ["best", "best/ids"], axis=-1)
+        )
         g.op("Reshape", "best/ids", self.ints("flat", -1), name="tokens")
         turned = g.op("Transpose", self.rows("tokens", "candidates"), name="candidates/turned", perm=[1, 0])
         g.op("Reshape", g.op("MatMul", state, turned, name="exact"), self.ints("flat", -1), name="logits")
@@ -215,8 +218,8 @@ class Writer:
 
     def outputs(self) -> list[onnx.ValueInfoProto]:
         """What the graph gives."""
-        tokens = helper.make_tensor_value_info("tokens", TensorProto.INT64, [CANDIDATES])
-        logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, [CANDIDATES])
+        tokens = helper.make_tensor_value_info("tokens", TensorProto.INT64, [self.candidates])
+        logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, [self.candidates])
         return [tokens, logits, *self.cache("present", "total")]
 
 

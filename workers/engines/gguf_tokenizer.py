@@ -8,7 +8,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pro
 
 from workers.engines.gguf_weights import GgufFile
 
-NORMAL, USER_DEFINED = 1, 4
+NORMAL, CONTROL, USER_DEFINED = 1, 3, 4
 SPACE = "\u2581"
 
 
@@ -24,7 +24,8 @@ def merges(pieces: dict[str, int], scores: dict[str, float]) -> list[tuple[str, 
 
 
 def tokenizer_of(file: GgufFile) -> Tokenizer:
-    """Text to token ids, with the begin token first; control tokens in a text are read as plain text."""
+    """Text to token ids, with the begin token first. Who reads a prompt sets `encode_special_tokens`, so that the name
+    of a control token in it is plain text; `tokenizer.json` cannot hold that."""
     tokens: list[str] = file.field("tokenizer.ggml.tokens")
     kinds: list[int] = file.field("tokenizer.ggml.token_type")
     scores: list[float] = file.field("tokenizer.ggml.scores")
@@ -35,9 +36,12 @@ def tokenizer_of(file: GgufFile) -> Tokenizer:
         models.BPE(pieces, merges(pieces, normal), unk_token=unknown, fuse_unk=True, byte_fallback=True)
     )
     # Runs of line breaks and of spaces, and tags, are found in the text before anything is joined.
-    tokenizer.add_tokens(
-        [AddedToken(t, normalized=False) for t, kind in zip(tokens, kinds, strict=True) if kind == USER_DEFINED]
-    )
+    of_kind = {
+        wanted: [token for token, kind in zip(tokens, kinds, strict=True) if kind == wanted]
+        for wanted in (USER_DEFINED, CONTROL)
+    }
+    tokenizer.add_tokens([AddedToken(token, normalized=False) for token in of_kind[USER_DEFINED]])
+    tokenizer.add_special_tokens([AddedToken(token, normalized=False, special=True) for token in of_kind[CONTROL]])
     tokenizer.normalizer = normalizers.Replace(" ", SPACE)
     tokenizer.decoder = decoders.Sequence([decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse()])
     begin = file.field("tokenizer.ggml.bos_token_id")

@@ -44,6 +44,8 @@ class OnnxGenerate:
     def __init__(self, model: str, files: Mapping[str, Path], *, context: int, end: int) -> None:
         self.model, self.context, self.end = model, context, end
         self.tokenizer = Tokenizer.from_file(str(files["tokenizer.json"]))
+        # A prompt that names a control token means its letters.
+        self.tokenizer.encode_special_tokens = True
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1

@@ -26,6 +26,9 @@ class Options:
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> "Options":
         """Raises PayloadRefused for a value that is out of range or of another type."""
+        stop = given.get("stop", [])
+        if not isinstance(stop, list) or not all(isinstance(text, str) and text for text in stop):
+            raise PayloadRefused("stop is a list of texts.")
         try:
             seed = given.get("seed")
             options = cls(
@@ -33,15 +36,15 @@ class Options:
                 top_p=float(given.get("top_p", 1.0)),
                 top_k=int(given.get("top_k", TOP_K)),
                 num_predict=int(given.get("num_predict", NUM_PREDICT)),
-                stop=tuple(given.get("stop", ())),
+                stop=tuple(stop),
                 seed=None if seed is None else int(seed),
             )
         except (TypeError, ValueError) as error:
             raise PayloadRefused(f"An option is not of its type: {error}") from error
         if not (0 <= options.temperature <= 2 and 0 <= options.top_p <= 1 and options.top_k >= 1):
             raise PayloadRefused("temperature is from 0 to 2, top_p from 0 to 1, top_k at least 1.")
-        if options.num_predict < 1 or not all(isinstance(text, str) and text for text in options.stop):
-            raise PayloadRefused("num_predict is at least 1, stop a list of texts.")
+        if options.num_predict < 1:
+            raise PayloadRefused("num_predict is at least 1.")
         return options
 
 
