@@ -60,7 +60,9 @@ class Gateway:
             self._beating = asyncio.create_task(self._beat_on())
 
     async def _beat_on(self) -> None:
-        while True:
+        task = asyncio.current_task()
+        # redis-py swallows a cancellation that comes while it connects, so it is asked for here as well.
+        while task is not None and not task.cancelling():
             with suppress(RedisError, OSError):
                 await self.beat()
             await asyncio.sleep(BEAT_SECONDS)

@@ -127,7 +127,7 @@ def tell(node_id: str, kind: str, body: Mapping[str, Any], now: datetime) -> Non
         return
     message = {"type": "node.control", "envelope": json.dumps(control(node_id, kind, body, now))}
     # Straight to Redis in the layer's own form: from synchronous code the layer opens a connection for each message.
-    prefix = settings.CHANNEL_LAYERS["default"]["CONFIG"]["prefix"]
+    prefix = settings.LIVE_PREFIX
     try:
         redis().publish(f"{prefix}__group__{group(node_id)}", layer.serialize(message))
     except (OSError, RedisError) as error:
