@@ -114,14 +114,3 @@ class ApiKeyForm(forms.Form):
         initial=[Scope.JOBS_READ, Scope.JOBS_WRITE],
         widget=forms.CheckboxSelectMultiple,
     )
-
-
-class ReasonForm(forms.Form):
-    """Why an application is rejected."""
-
-    reason = forms.CharField(
-        label=_("Reason"),
-        max_length=2000,
-        widget=forms.Textarea(attrs={"rows": 4, "cols": 80}),
-        help_text=_("Name the criterion that was not met; the applicant reads this and can apply again."),
-    )

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from functools import partial
 
 from django.db import transaction
 
@@ -30,8 +29,16 @@ def _move(node: Node, to: NodeStatus, reason: str, next_step: str, now: datetime
         if not node.move(to, reason, next_step, now, **changes):
             return False
         for follower in _followers:
-            transaction.on_commit(partial(follower, node.pk, to, now), robust=True)
+            transaction.on_commit(_call(follower, node.pk, to, now), robust=True)
     return True
+
+
+def _call(follower: Follower, node_id: str, status: NodeStatus, now: datetime) -> Callable[[], None]:
+    # A function, since Django names what failed after a commit, and a partial has no name.
+    def call() -> None:
+        follower(node_id, status, now)
+
+    return call
 
 
 def revoke(node: Node, *, reason: str, now: datetime) -> bool:

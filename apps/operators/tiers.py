@@ -35,9 +35,9 @@ class TierTerms:
 
 
 _TERMS = {
-    Tier.ALL: (1, 2, 4, _("Runs general inference and relays messages.")),
-    Tier.ORACLE: (2, 2, 8, _("Also runs price feeds and advanced models, and votes in consensus rounds.")),
-    Tier.GUARDIAN: (5, 2, 8, _("Also validates others' results and consensus, and decides on slashing.")),
+    Tier.ALL: (2, 4, _("Runs general inference and relays messages.")),
+    Tier.ORACLE: (2, 8, _("Also runs price feeds and advanced models, and votes in consensus rounds.")),
+    Tier.GUARDIAN: (2, 8, _("Also validates others' results and consensus, and decides on slashing.")),
 }
 
 
@@ -48,7 +48,8 @@ def stake_of(tier: str) -> int:
 
 def terms(tier: str) -> TierTerms:
     """What a tier asks and gives now."""
-    multiplier, cores, memory, duties = _TERMS[Tier(tier)]
+    cores, memory, duties = _TERMS[Tier(tier)]
+    multiplier = int(parameters.get(f"tier.{tier.lower()}_multiplier"))
     return TierTerms(Tier(tier), stake_of(tier), multiplier, cores, memory, duties)
 
 

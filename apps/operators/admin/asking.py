@@ -2,13 +2,26 @@
 
 from typing import Any
 
+from django import forms
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.translation import gettext_lazy as _
+from unfold.widgets import UnfoldAdminTextareaWidget
 
 from apps.core.admin import ReadOnlyAdmin
-from apps.operators.forms import ReasonForm
+
+
+class ReasonForm(forms.Form):
+    """Why something is refused or ended."""
+
+    reason = forms.CharField(
+        label=_("Reason"),
+        max_length=2000,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 4}),
+        help_text=_("Name what was not met or what happened; whom it concerns reads this."),
+    )
 
 
 def ask_reason(

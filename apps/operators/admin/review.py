@@ -17,8 +17,7 @@ from apps.core.admin import ReadOnlyAdmin
 from apps.core.errors import MeshError
 from apps.core.models import Event
 from apps.operators import applications
-from apps.operators.admin.asking import ask_reason
-from apps.operators.forms import ReasonForm
+from apps.operators.admin.asking import ReasonForm, ask_reason
 from apps.operators.models import Application, ApplicationStatus
 from workers.protocol.clock import utcnow
 
