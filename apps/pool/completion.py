@@ -115,11 +115,12 @@ def _end(task_id: str, attempt: int, node: Node, why: attempts.End, now: datetim
 
 def _assigned(task_id: str, attempt: int, node: Node) -> Task:
     """The task, if that attempt at it was ever the node's; raises NotAssigned."""
-    held = Task.objects.select_related("job").filter(attempts__number=attempt, attempts__node=node)
-    task = held.filter(pk=task_id).first()
-    if task is None:
+    # Found by (task, number) alone, so that no plan begins at everything that the node ever did.
+    owners = Attempt.objects.select_related("task__job").filter(task=task_id, number=attempt)
+    found = next(iter(owners), None)
+    if found is None or found.node_id != node.pk:
         raise NotAssigned
-    return task
+    return found.task
 
 
 def _standing(task: Task, attempt: int, node: Node) -> Outcome | None:

@@ -59,7 +59,7 @@ class JobQuerySet(models.QuerySet["Job"]):
         return self.filter(closed_at=None)
 
     def receipt_due(self) -> "JobQuerySet":
-        return self.requests().filter(closed_at__isnull=False, receipt=None)
+        return self.requests().filter(closed_at__isnull=False, receipt_at=None)
 
 
 class Job(models.Model):
@@ -67,7 +67,12 @@ class Job(models.Model):
 
     id = models.CharField(primary_key=True, max_length=40)
     requester = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="jobs", verbose_name=_("requester")
+        settings.AUTH_USER_MODEL,
+        null=True,
+        on_delete=models.PROTECT,
+        related_name="jobs",
+        verbose_name=_("requester"),
+        db_index=False,
     )
     purpose = models.CharField(max_length=12, choices=Purpose, default=Purpose.REQUEST)
     kind = models.CharField(max_length=20)
@@ -93,6 +98,7 @@ class Job(models.Model):
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
     closed_at = models.DateTimeField(null=True)
+    receipt_at = models.DateTimeField(null=True)
 
     objects = JobQuerySet.as_manager()
 
@@ -121,6 +127,11 @@ class Job(models.Model):
         indexes = [
             models.Index(fields=["requester", "-created_at"], name="pool_job_of_requester"),
             models.Index(fields=["expires_at"], name="pool_job_open", condition=Q(closed_at=None)),
+            models.Index(
+                fields=["closed_at"],
+                name="pool_job_receipt_due",
+                condition=Q(closed_at__isnull=False, receipt_at=None, purpose=Purpose.REQUEST),
+            ),
             models.Index(fields=["requester"], name="pool_job_open_of_requester", condition=Q(closed_at=None)),
         ]
 
@@ -184,7 +195,8 @@ class TaskQuerySet(models.QuerySet["Task"]):
 
     def held(self) -> "TaskQuerySet":
         """Assigned to a node and not done."""
-        return self.filter(status__in=HELD)
+        # The lease is named too, since the index of held tasks is over those that have one.
+        return self.filter(status__in=HELD, lease_expires_at__isnull=False)
 
     def held_by(self, node_id: str, attempt: int) -> "TaskQuerySet":
         """Held in exactly this attempt by exactly this node."""
@@ -296,7 +308,7 @@ class Attempt(models.Model):
     id = models.CharField(primary_key=True, max_length=40)
     task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="attempts", db_index=False)
     number = models.IntegerField()
-    node = models.ForeignKey("operators.Node", on_delete=models.PROTECT, related_name="attempts")
+    node = models.ForeignKey("operators.Node", on_delete=models.PROTECT, related_name="attempts", db_index=False)
     lane = models.CharField(max_length=40)
     status = models.CharField(max_length=11, choices=AttemptStatus, default=AttemptStatus.CLAIMED)
     claimed_at = models.DateTimeField()
@@ -312,6 +324,7 @@ class Attempt(models.Model):
             models.UniqueConstraint(fields=["task", "number"], name="pool_attempt_number_once"),
             models.UniqueConstraint(fields=["task"], name="pool_attempt_one_open", condition=Q(ended_at=None)),
         ]
+        indexes = [models.Index(fields=["node", "-claimed_at"], name="pool_attempt_of_node")]
 
     def __str__(self) -> str:
         return self.id

@@ -4,6 +4,8 @@ import logging
 from datetime import datetime
 from typing import Any
 
+from django.db import transaction
+
 from apps.core import events, platform_keys
 from apps.ledger import proofs
 from apps.ledger.accounts import owner_of
@@ -31,6 +33,7 @@ def issue_due(now: datetime) -> int:
     return sum(issue(job, now) for job in Job.objects.receipt_due().order_by("closed_at")[:AT_ONCE])
 
 
+@transaction.atomic
 def issue(job: Job, now: datetime) -> bool:
     """Issue one job's receipt; False while one of its transfers is pending, or if it was issued before."""
     moved = list(Transfer.objects.filter(hold=job.hold_id).values_list("pk", flat=True))
@@ -41,6 +44,7 @@ def issue(job: Job, now: datetime) -> bool:
         KIND, body(job, proven), key=platform_keys.signing_key(), net=platform_keys.network_id(), now=now
     )
     _, created = Receipt.objects.get_or_create(job=job, defaults={"document": document, "issued_at": now})
+    Job.objects.filter(pk=job.pk, receipt_at=None).update(receipt_at=now)
     if created:
         topics = [f"job.{job.pk}", f"user.{job.requester_id}"]
         events.emit("job.receipt", subject=job.pk, topics=topics, data={}, now=now)
