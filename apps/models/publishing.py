@@ -86,12 +86,12 @@ def publish(listing: Listing, now: datetime) -> ModelVersion:
     # Beside the store, since a model may be larger than the system's temporary folder.
     store.folder().mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=store.folder()) as folder:
-        described = _package(sources, Path(folder))
+        described = make(sources, Path(folder))
         stored = {name: store.put(Path(folder) / name, now) for name in FILES}
     return _activate(listing, described, stored, now)
 
 
-def _package(sources: list[Path], target: Path) -> dict[str, Any]:
+def make(sources: list[Path], target: Path) -> dict[str, Any]:
     """Write the version's files in a process of its own, since the platform loads no models."""
     command = [sys.executable, "-m", "workers.engines.packaging", str(target), *map(str, sources)]
     run = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603

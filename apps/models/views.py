@@ -4,10 +4,13 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from django.db.models import Q
 from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
-from apps.models import store
+from apps.models import presentation, store
+from apps.models.models import Model
 
 RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 PIECE = 256 * 1024
@@ -49,3 +52,16 @@ def artifact(request: HttpRequest, sha256: str) -> HttpResponseBase:
     response["ETag"] = tag
     response["Cache-Control"] = "public, max-age=31536000, immutable"
     return response
+
+
+@require_safe
+def models(request: HttpRequest) -> HttpResponse:
+    """The catalogue, for everybody."""
+    return render(request, "models/list.html", {"rows": presentation.rows()})
+
+
+@require_safe
+def model(request: HttpRequest, name: str) -> HttpResponse:
+    """One model by its name or its id."""
+    found = get_object_or_404(Model, Q(name=name) | Q(pk=name))
+    return render(request, "models/detail.html", presentation.page(found))

