@@ -239,6 +239,11 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "Jobs, models, nodes and the ledger of a Meshwork network.",
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "ENUM_NAME_OVERRIDES": {
+        "NodeStatus": "apps.operators.models.NodeStatus",
+        "ApplicationStatus": "apps.operators.models.ApplicationStatus",
+        "TaskStatus": "apps.pool.models.TaskStatus",
+    },
     "SCHEMA_PATH_PREFIX": "/(api/)?v1",
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
