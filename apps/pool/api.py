@@ -144,9 +144,7 @@ class JobDetail(APIView):
 
     permission_classes = (IsAuthenticated, HasScope)
 
-    @extend_schema(
-        operation_id="jobs_read", summary="A job's state", tags=["jobs"], responses=JobSerializer
-    )
+    @extend_schema(operation_id="jobs_read", summary="A job's state", tags=["jobs"], responses=JobSerializer)
     def get(self, request: Request, job_id: str) -> Response:
         """The job as it is now."""
         return Response(JobSerializer(own_job(request, job_id), context={"request": request}).data)
