@@ -69,6 +69,7 @@ PARAMETERS: dict[str, Spec] = {
     "pool.reconnect_grace_s": Spec(2, 0, 60, "s", "Time a node has to reconnect before its work is taken back."),
     "pool.queue_limit": Spec(1_000_000, 1, 10**8, "tasks", "Pending tasks above which submissions are refused."),
     "pool.max_inputs": Spec(100_000, 1, 10**6, "inputs", "Most inputs of one embed job."),
+    "pool.max_tasks": Spec(20_000, 1, 10**6, "tasks", "Most chunks of one job."),
     "pool.max_prompt_chars": Spec(1_000_000, 1, 10**8, "characters", "Longest prompt of a generate job."),
     "pool.job_expiry_s": Spec(86_400, 60, 30 * 86_400, "s", "Time after which an unfinished job fails."),
     "pool.jobs_per_minute": Spec(10, 1, 10**6, "jobs", "Jobs one requester may submit in a minute."),

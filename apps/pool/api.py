@@ -17,7 +17,7 @@ from rest_framework.views import APIView
 from apps.core.api import CursorPagination
 from apps.operators.authentication import HasScope
 from apps.pool import cancel, kinds, receipts, results, submission
-from apps.pool.errors import IdempotencyKeyReused, JobNotFound
+from apps.pool.errors import BodyTooLarge, IdempotencyKeyReused, JobNotFound
 from apps.pool.models import Job, Task, TaskStatus
 from apps.pool.results import Part
 from apps.pool.serializers import (
@@ -31,6 +31,7 @@ from apps.pool.serializers import (
 from workers.protocol.clock import utcnow
 
 LONGEST_KEY = 128
+LARGEST_BODY = 64 * 2**20
 IDEMPOTENCY = OpenApiParameter(
     "Idempotency-Key",
     str,
@@ -81,7 +82,9 @@ def idempotency_key(request: Request) -> str | None:
 
 
 def job_request(request: Request) -> kinds.JobRequest:
-    """The job that the body describes; raises ValidationError."""
+    """The job that the body describes; raises ValidationError or BodyTooLarge."""
+    if int(request.META.get("CONTENT_LENGTH") or 0) > LARGEST_BODY:
+        raise BodyTooLarge
     serializer = JobRequestSerializer(data=request.data)
     serializer.is_valid(raise_exception=True)
     return serializer.job_request()

@@ -82,6 +82,6 @@ NEXT_STEP = "Nothing is charged for chunks that were not delivered. Check the in
 
 def reasons(task: Task) -> str:
     """What became of each attempt that counted, in order."""
-    counted = Attempt.objects.filter(task=task, counted=True).order_by("number")
-    told = "; ".join(f"attempt {a.number} on {a.node_id}: {a.detail or a.code}" for a in counted)
+    counted = Attempt.objects.filter(task=task, counted=True).order_by("number").select_related("node")
+    told = "; ".join(f"attempt {a.number} on {a.node.name}: {a.detail or a.code}" for a in counted)
     return f"Chunk {task.index + 1} failed. {told}"

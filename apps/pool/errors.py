@@ -4,6 +4,7 @@ PoolError
 ├── SubmissionRefused
 │   ├── KindUnknown
 │   ├── InputRefused
+│   ├── BodyTooLarge
 │   ├── NoNodeFits
 │   ├── QueueFull
 │   ├── TooManyJobs
@@ -42,6 +43,13 @@ class InputRefused(SubmissionRefused):
     """The job's input is not valid."""
 
     code = "input_refused"
+
+
+class BodyTooLarge(SubmissionRefused):
+    """The request is larger than the network takes. Split it into several jobs."""
+
+    code = "body_too_large"
+    status = 413
 
 
 class NoNodeFits(SubmissionRefused):

@@ -60,6 +60,11 @@ def plan(request: JobRequest, now: datetime) -> Plan:
     if version.model.task != kind.task:
         raise kinds.refuse("model", f"{request.model} does not do {kind.name} jobs.")
     chunks = kind.split(request)
+    most = parameters.get("pool.max_tasks")
+    if len(chunks) > most:
+        raise kinds.refuse(
+            "chunk_size", f"A job has at most {most} chunks; this one has {len(chunks)}. Use larger ones."
+        )
     needs = classes.for_version(version, kind.name, now)
     stand = classes.feasibility(needs)
     each = pricing.price(version.model.parameters, stand.busy, stand.slots)

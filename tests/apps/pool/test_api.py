@@ -161,6 +161,12 @@ def test_a_body_that_is_no_job_is_refused(api: Client, ada: Machine, body: Any) 
     assert answer["Content-Type"] == "application/problem+json"
 
 
+def test_a_body_that_is_too_large_is_refused(api: Client, ada: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("apps.pool.api.LARGEST_BODY", 50)
+    answer = post(api, "/api/v1/jobs", ASKED)
+    assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
+
+
 @pytest.mark.parametrize("key", ["", "x" * 129])
 def test_a_faulty_idempotency_key_is_refused(api: Client, ada: Machine, key: str) -> None:
     assert post(api, "/api/v1/jobs", ASKED, **{"Idempotency-Key": key}).status_code == 422

@@ -70,7 +70,7 @@ def test_three_attempts_and_the_job_fails_with_reasons(rita: User, ada: Machine,
     assert second.status == "CANCELLED"
     job.refresh_from_db()
     assert (job.status, job.tasks_failed, job.tasks_cancelled, job.closed_at) == ("FAILED", 1, 1, later(390))
-    assert job.reason.startswith("Chunk 1 failed. attempt 1 on node_")
+    assert job.reason.startswith("Chunk 1 failed. attempt 1 on ada: The node was not heard from")
     assert "attempt 3" in job.reason
     assert job.next_step
     assert accounts.balance(rita) == 1000 * MESH

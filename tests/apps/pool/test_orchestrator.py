@@ -249,6 +249,13 @@ def test_a_full_queue_takes_no_more(rita: User, ada: Machine) -> None:
     submission.submit(rita, embed(*"ab", chunk_size=1), NOW)
 
 
+def test_a_job_of_too_many_chunks_is_refused(rita: User, ada: Machine) -> None:
+    set_parameter("pool.max_tasks", 2)
+    with pytest.raises(InputRefused, match="at most 2 chunks"):
+        submission.submit(rita, embed(*"abc", chunk_size=1), NOW)
+    submission.submit(rita, embed(*"abc", chunk_size=2), NOW)
+
+
 def test_a_job_dearer_than_the_callers_limit_is_refused(rita: User, ada: Machine) -> None:
     with pytest.raises(PriceAboveLimit, match=r"costs 0\.05 MESH"):
         submission.submit(rita, embed("a", max_price=MESH // 100), NOW)
