@@ -40,6 +40,7 @@ class Network:
     directory: Path
     facts: dict[str, Any]
     environment: dict[str, str]
+    pid: int
 
 
 def outside(**more: str) -> dict[str, str]:
@@ -70,6 +71,7 @@ def network() -> Iterator[Network]:
                 directory=directory,
                 facts=json.loads(line),
                 environment=outside(),
+                pid=process.pid,
             )
         finally:
             process.send_signal(signal.SIGINT)
