@@ -128,7 +128,7 @@ def publish(work: list[tuple[Any, Assignment]]) -> None:
     for node_id, assignment in work:
         try:
             ready.append((node_id, assignment.lane, sealing.task_envelope(assignment, nodes[node_id], utcnow())))
-        except (Payload.DoesNotExist, ProtocolError) as error:
+        except (Payload.DoesNotExist, ProtocolError, ValueError) as error:
             logger.warning("A task was not sealed", extra={"task": assignment.task_id, "error": str(error)[:200]})
     try:
         broker.publish_all(ready)

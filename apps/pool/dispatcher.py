@@ -89,11 +89,13 @@ class Dispatcher:
     def sockets(self, now: datetime) -> None:
         """Nodes that connected, nodes whose socket closed, nodes whose grace is over."""
         for node_id, hello in presence.opened().items():
-            node_states.connected(node_id, hello.hello, now)
+            with node_states.for_itself(node_id):
+                node_states.connected(node_id, hello.hello, now)
             presence.done(presence.OPENED, node_id, hello.text)
         closed = presence.closed()
         for node_id, fact in closed.items():
-            self.socket_closed(node_id, fact, now)
+            with node_states.for_itself(node_id):
+                self.socket_closed(node_id, fact, now)
         self.closing = bool(closed)
 
     def socket_closed(self, node_id: str, fact: presence.Closed, now: datetime) -> None:

@@ -180,7 +180,7 @@ class NodeConsumer(AsyncWebsocketConsumer):
         envelope, hello = open_from_node(raw, NodeHello, utcnow(), durable=False)
         if not hmac.compare_digest(hello.challenge, self.challenge):
             raise HelloRefused
-        return envelope.sender, {"models": sorted(hello.models), "lanes": hello.lanes, "running": hello.running}
+        return envelope.sender, {"models": presence.model_names(hello.models)}
 
     async def node_control(self, event: dict[str, Any]) -> None:
         """A control message from anywhere on the platform, signed already."""

@@ -2,14 +2,16 @@
 
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import DataError, IntegrityError, connection, transaction
 from redis.exceptions import RedisError
 
 from apps.core import parameters
+from apps.core.errors import MeshError
 from apps.operators.models import NODE_TRANSITIONS, Node, NodeStatus
 from apps.pool import broker, classes, hints, leases, presence, self_tests
 from apps.pool.models import Task
@@ -48,14 +50,25 @@ def flush(beats: Mapping[str, Heard], now: datetime) -> None:
     """Write heartbeats to their nodes, and move those whose state they change."""
     if not beats:
         return
+    written: list[tuple[str, str, str]] = []
     fields = ("at", "sent_at", "load", "slots", "memory_free_mb", "running")
     rows = [{"id": node, **{name: getattr(beat, name) for name in fields}} for node, beat in beats.items()]
-    with connection.cursor() as cursor:
+    with for_itself("heartbeats"), connection.cursor() as cursor:
         cursor.execute(_FLUSH, [json.dumps(rows)])
-        written = cursor.fetchall()
+        written += cursor.fetchall()
     changed = [node for node, status, served in written if not _steady(beats[node], status, json.loads(served))]
     for node in _nodes(changed):
-        heard(node, beats[node.pk], now)
+        with for_itself(node.pk):
+            heard(node, beats[node.pk], now)
+
+
+@contextmanager
+def for_itself(subject: str) -> Iterator[None]:
+    """What one node has wrong is logged and stops nobody else's work; an outage goes on to the caller."""
+    try:
+        yield
+    except (MeshError, DataError, IntegrityError) as error:
+        logger.warning("A node was passed over", extra={"subject": subject, "error": str(error)[:300]})
 
 
 def _steady(beat: Heard, status: str, served: list[str]) -> bool:
@@ -149,10 +162,12 @@ def sweep_silent(now: datetime) -> None:
     lost = now - timedelta(seconds=interval * parameters.get("pool.offline_misses"))
     living = Node.objects.living().select_related("operator__user")
     for node in living.filter(last_seen_at__lt=lost):
-        if node.move(NodeStatus.OFFLINE, SILENT, START, now, connected=False):
-            take_back(node.pk, "Its node was not heard from.", now)
+        with for_itself(node.pk):
+            if node.move(NodeStatus.OFFLINE, SILENT, START, now, connected=False):
+                take_back(node.pk, "Its node was not heard from.", now)
     for node in living.filter(last_seen_at__lt=doubtful, status__in=WORKING):
-        suspect(node, MISSED, CHECK, now)
+        with for_itself(node.pk):
+            suspect(node, MISSED, CHECK, now)
 
 
 def sweep_ended(now: datetime) -> None:

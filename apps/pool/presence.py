@@ -37,6 +37,7 @@ BEATS = "pool:heartbeats"
 BEATS_TAKEN = "pool:heartbeats:taken"
 USED = "pool:used:{}:{}"
 PENDING = "pool:pending"
+MOST_MODELS = 200
 WAKE = hints.CHANNEL
 
 # A socket replaces the node's older one, and undoes its close.
@@ -105,6 +106,11 @@ class Opened:
 def redis() -> Redis:
     """The platform's Redis."""
     return Redis.from_url(settings.REDIS_URL, socket_timeout=5, socket_connect_timeout=5)
+
+
+def model_names(names: Iterable[str]) -> list[str]:
+    """A node's list of models, in order, without what cannot be a name."""
+    return sorted({name for name in names if name.isprintable() and 0 < len(name) <= 120})[:MOST_MODELS]
 
 
 def group(node_id: str) -> str:

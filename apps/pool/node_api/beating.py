@@ -12,11 +12,11 @@ from apps.pool.node_api.keys import directory, open_from_node
 from workers.protocol.clock import unix_ms, utcnow
 from workers.protocol.envelope import SKEW_MS, Envelope, sign_envelope
 from workers.protocol.errors import EnvelopeMalformed, Replayed
+from workers.protocol.ids import is_id
 from workers.protocol.keylist import open_key_list
 from workers.protocol.messages import NodeHeartbeat
 
 MOST_RUNNING = 256
-MOST_MODELS = 200
 NO_WORK = {NodeStatus.DRAINING, NodeStatus.SUSPENDED}
 _key_list_version = 0
 
@@ -33,7 +33,7 @@ def heartbeat(request: HttpRequest) -> HttpResponse:
     if pending is None:
         raise Replayed
     # Before the answer, so that a lease never depends on the dispatcher being there.
-    gone = leases.extend(envelope.sender, body.running, now)
+    gone = leases.extend(envelope.sender, running(body), now)
     return answer(reply(envelope, pending, gone, now))
 
 
@@ -45,10 +45,15 @@ def heard(body: NodeHeartbeat, now: datetime) -> presence.Heard:
         load=max(0, min(100, body.load)),
         slots={lane: max(0, min(1000, body.slots[lane])) for lane in broker.LANES if lane in body.slots},
         memory_free_mb=max(0, min(2**31 - 1, body.memory_free_mb)),
-        running=body.running,
+        running=running(body),
         draining=body.draining,
-        models=sorted(body.models)[:MOST_MODELS],
+        models=presence.model_names(body.models),
     )
+
+
+def running(body: NodeHeartbeat) -> list[str]:
+    """What has the shape of a task's id."""
+    return [task for task in body.running if is_id("tsk", task)]
 
 
 def reply(envelope: Envelope, pending: int, gone: list[str], now: datetime) -> dict[str, object]:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from django.db import DatabaseError, InterfaceError
+from django.db import DatabaseError, DataError, InterfaceError
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from redis.exceptions import RedisError
 
@@ -87,6 +87,9 @@ def endpoint(**views: View) -> View:
             return view(request, **arguments)
         except (MeshError, ProtocolError) as error:
             return refused(error)
+        except DataError:
+            # Text that PostgreSQL cannot hold, such as a NUL.
+            return refused(BodyMalformed())
         except (DatabaseError, InterfaceError, RedisError) as error:
             logger.warning("A service does not answer", extra={"error": str(error)[:200]})
             return refused(Unavailable())

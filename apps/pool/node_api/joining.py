@@ -22,6 +22,7 @@ from workers.protocol.envelope import Envelope, KnownKey, open_envelope, sign_en
 from workers.protocol.errors import EnvelopeMalformed, ProtocolError
 from workers.protocol.keys import KEY_BYTES, kid_of, unb64
 from workers.protocol.messages import NodeRegister, decode_body
+from workers.protocol.sealing import seal
 
 logger = logging.getLogger(__name__)
 MOST_SLOTS = 64
@@ -92,6 +93,10 @@ def enrolment_of(envelope: Envelope) -> enrolment.Enrolment:
     seal_public = unb64(body.seal_public)
     if len(seal_public) != KEY_BYTES or not body.name or len(body.name) > 40:
         raise EnvelopeMalformed("A sealing key of 32 bytes and a name of 1 to 40 characters are needed.")
+    try:
+        seal(seal_public, b"", b"")
+    except ValueError as error:
+        raise EnvelopeMalformed("Nothing can be sealed to that key.") from error
     return enrolment.Enrolment(
         token=body.token,
         name=body.name,

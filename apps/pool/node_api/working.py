@@ -52,6 +52,8 @@ def claim(request: HttpRequest) -> HttpResponse:
     raw, now = envelope_of(request), utcnow()
     wait_s = wait_of(request)
     envelope, body = open_from_node(raw, TaskClaim, now)
+    if body.lane not in broker.LANES:
+        raise BodyMalformed(f"A lane is one of {', '.join(broker.LANES)}.")
     node = node_of(envelope)
     if node.status == NodeStatus.SUSPENDED:
         raise NodeSuspended

@@ -65,7 +65,7 @@ async def refusal(socket: WebsocketCommunicator) -> tuple[str, int]:
 async def test_a_signed_hello_opens_the_socket(node: Speaker, platform_redis: Redis) -> None:
     socket = await greet(node)
     assert platform_redis.hexists(presence.SOCKETS, node.id)
-    assert json.loads(platform_redis.hget(presence.OPENED, node.id) or b"{}")["lanes"] == {cast.LANE: 2}
+    assert json.loads(platform_redis.hget(presence.OPENED, node.id) or b"{}")["models"] == []
     await socket.send_json_to({"type": "ping"})
     assert await socket.receive_json_from() == {"type": "pong"}
     await socket.disconnect()

@@ -284,3 +284,18 @@ def test_starting_and_handing_back(node: Speaker, held: cast.Assignment) -> None
     assert Task.objects.get(pk=held.task_id).status == TaskStatus.PENDING
     assert node.post("task.started", path, this) == (200, {"status": "superseded"})
     assert node.post("task.handback", "/handback", {**this, "reason": "x"}) == (200, {"status": "superseded"})
+
+
+def test_text_that_no_column_can_hold_is_refused_or_left_out(
+    node: Speaker, held: cast.Assignment, platform_redis: Redis
+) -> None:
+    before = rows()
+    status, problem = node.post("task.claim", "/claim", {"lane": "\u0000", "max": 1})
+    assert (status, problem["code"]) == (400, "body_malformed")
+    this = {"task": held.task_id, "attempt": held.attempt, "reason": "\u0000"}
+    assert node.post("task.handback", "/handback", this)[1]["code"] == "body_malformed"
+    assert node.client.get("/nodes/%00").status_code == 400
+    assert rows() == before
+    assert node.heartbeat(running=["\u0000"], models=["\u0000", "m"], slots={"\u0000": 1})[0] == 200
+    heard = presence.take_heartbeats()[node.id]
+    assert (heard.running, heard.models, heard.slots) == ([], ["m"], {})

@@ -81,7 +81,7 @@ def gateway_lives(redis: Redis, moment: datetime, gateway: str = "g1") -> None:
 
 def hello(redis: Redis, machine: cast.Machine, moment: datetime) -> None:
     """The gateway notes a hello, which undoes a close."""
-    fact = {"at": unix_ms(moment), "models": [], "lanes": {cast.LANE: 2}, "running": []}
+    fact = {"at": unix_ms(moment), "models": []}
     redis.hset(presence.OPENED, machine.node.pk, json.dumps(fact))
     redis.hdel(presence.CLOSED, machine.node.pk)
 
@@ -395,3 +395,17 @@ def test_which_models_a_node_serves_follows_its_word(dispatcher: Dispatcher, ada
     rounds(dispatcher, 2)
     assert fresh(ada).served_models == ["another"]
     assert not ada.node.classes.filter(requires__model=cast.EMBEDDER).exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_one_node_has_wrong_stops_nobody_else(
+    dispatcher: Dispatcher, ada: cast.Machine, bert: cast.Machine, platform_redis: Redis
+) -> None:
+    platform_redis.hset(presence.OPENED, ada.node.pk, json.dumps({"at": 1, "models": ["\u0000"]}))
+    hello(platform_redis, bert, at(1))
+    beat(ada, at(1), running=["\u0000"])
+    rounds(dispatcher, 2)
+    assert fresh(bert).connected is True
+    beat(bert, at(3), load=77)
+    rounds(dispatcher, 4)
+    assert fresh(bert).load == 77
