@@ -32,6 +32,7 @@ class Platform:
     answers: dict[str, tuple[int, dict[str, Any]]] = field(default_factory=dict)
     files: dict[str, bytes] = field(default_factory=dict)
     cut_after: int | None = None
+    stall_after: int | None = None
     requests: list[str] = field(default_factory=list)
 
     def key_list(self, version: int = 1) -> dict[str, Any]:
@@ -126,7 +127,18 @@ def handler_for(platform: Platform) -> type[BaseHTTPRequestHandler]:
                 self.wfile.flush()
                 self.connection.close()
                 return
+            if platform.stall_after is not None:
+                self.stall(part[: platform.stall_after])
+                return
             self.wfile.write(part)
+
+        def stall(self, part: bytes) -> None:
+            """Send a part, then nothing more until the other side hangs up."""
+            self.wfile.write(part)
+            self.wfile.flush()
+            self.connection.settimeout(30)
+            self.connection.recv(1)
+            self.close_connection = True
 
         def answer(self, code: int, body: bytes) -> None:
             self.send_response(code)
