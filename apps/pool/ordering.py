@@ -2,9 +2,10 @@
 
 from datetime import datetime
 
-from apps.pool.models import PRIORITY_STEP
 from workers.protocol.clock import unix_ms
 
+# The priority stands above 44 bits of milliseconds, so that a lower one always comes first.
+PRIORITY_STEP = 1 << 44
 SPACING_MS = 50
 HIGHEST, LOWEST = 0, 9
 

@@ -14,6 +14,7 @@ from apps.core import events
 from apps.ledger import holds
 from apps.pool import judging, log, presence
 from apps.pool.models import FINAL, HELD, Attempt, AttemptStatus, Job, Purpose, Task, TaskStatus
+from apps.pool.statuses import TASK_TRANSITIONS
 
 
 def derive(total: int, done: int, failed: int, cancelled: int, *, begun: bool) -> TaskStatus:
@@ -34,7 +35,8 @@ def locked(job_id: str) -> Job:
 
 def move(task: Task, old: tuple[TaskStatus, ...], new: TaskStatus, **fields: object) -> bool:
     """The one move of a task: a compare-and-set on its status, attempt and node. Says whether it was this call's."""
-    same = Task.objects.filter(pk=task.pk, status__in=old, attempt=task.attempt, node=task.node_id)
+    allowed = [status for status in old if new in TASK_TRANSITIONS[status]]
+    same = Task.objects.filter(pk=task.pk, status__in=allowed, attempt=task.attempt, node=task.node_id)
     if new not in HELD:
         fields["lease_expires_at"] = None
     return same.update(status=new, **fields) == 1

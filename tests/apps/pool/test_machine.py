@@ -70,10 +70,12 @@ class PoolMachine(RuleBasedStateMachine):
         except (InsufficientFunds, NoNodeFits):
             return
 
-    @rule(node=NODES, n=st.integers(1, 3))
-    def take(self, node: int, n: int) -> None:
+    @rule(node=NODES, n=st.integers(1, 3), start=st.booleans())
+    def take(self, node: int, n: int, *, start: bool) -> None:
         machine = self.nodes[node]
-        self.taken += [(machine, task) for task in machine.take(n, self.now)]
+        for task in machine.take(n, self.now):
+            self.taken.append((machine, task))
+            assert not start or machine.start(task, self.now) == "running"
 
     @rule(pick=PICK)
     def start(self, pick: int) -> None:
@@ -159,7 +161,7 @@ def run(examples: int, steps: int) -> None:
 
 
 def test_nothing_is_lost_or_paid_twice_whatever_happens(db: None) -> None:
-    run(examples=20, steps=25)
+    run(examples=25, steps=30)
 
 
 @pytest.mark.long
