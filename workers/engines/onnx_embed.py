@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from tokenizers import Tokenizer
 
 from workers.engines.base import EngineResult, PayloadRefused
+from workers.engines.sessions import faults, open_session
 from workers.protocol.frames import encode_tensors
 
 BATCH = 16
@@ -17,7 +17,7 @@ MAX_TOKENS = 256
 
 
 class OnnxEmbed:
-    """all-MiniLM-L6-v2 and encoders with the same inputs. One thread a session: a node runs one session a slot."""
+    """all-MiniLM-L6-v2 and encoders with the same inputs."""
 
     def __init__(self, model: str, files: Mapping[str, Path], max_tokens: int = MAX_TOKENS) -> None:
         self.model = model
@@ -25,12 +25,7 @@ class OnnxEmbed:
         # The file asks for padding to 128 and truncation at 128.
         self.tokenizer.no_padding()
         self.tokenizer.enable_truncation(max_tokens)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        self.session = onnxruntime.InferenceSession(
-            str(files["model.onnx"]), options, providers=onnxruntime.get_available_providers()
-        )
+        self.session = open_session(files["model.onnx"])
 
     def vectors(self, texts: Sequence[str]) -> tuple[np.ndarray, int]:
         """float32 (texts, dimensions) and the number of tokens read. Texts of like length share a batch."""
@@ -45,7 +40,8 @@ class OnnxEmbed:
             for row, i in enumerate(chosen):
                 ids[row, : len(encoded[i])] = encoded[i]
                 mask[row, : len(encoded[i])] = 1
-            output = self.session.run(["vectors"], {"input_ids": ids, "attention_mask": mask})[0]
+            with faults():
+                output = self.session.run(["vectors"], {"input_ids": ids, "attention_mask": mask})[0]
             for row, i in enumerate(chosen):
                 rows[i] = output[row]
         return np.stack(rows).astype(np.float32), sum(map(len, encoded))  # type: ignore[arg-type]

@@ -12,6 +12,7 @@ from tokenizers import Tokenizer
 from workers.engines.base import EngineResult, PayloadRefused
 from workers.engines.prompts import prompt_of
 from workers.engines.sampling import Options, choose
+from workers.engines.sessions import faults, open_session
 
 PIECE = 256
 
@@ -34,24 +35,20 @@ class Cache:
             piece = np.asarray(ids[start : start + PIECE], np.int64)
             feeds = {"input_ids": onnxruntime.OrtValue.ortvalue_from_numpy(piece)}
             feeds.update(zip(self.names, self.values, strict=True))
-            tokens, logits, *self.values = session.run_with_ort_values(self.outputs, feeds)
+            with faults():
+                tokens, logits, *self.values = session.run_with_ort_values(self.outputs, feeds)
         return tokens.numpy(), logits.numpy()
 
 
 class OnnxGenerate:
-    """Gemma 3 and models with the same inputs. One thread a session: a node runs one session a slot."""
+    """Gemma 3 and models with the same inputs."""
 
     def __init__(self, model: str, files: Mapping[str, Path], *, context: int, end: int) -> None:
         self.model, self.context, self.end = model, context, end
         self.tokenizer = Tokenizer.from_file(str(files["tokenizer.json"]))
         # A prompt that names a control token means its letters.
         self.tokenizer.encode_special_tokens = True
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        self.session = onnxruntime.InferenceSession(
-            str(files["model.onnx"]), options, providers=onnxruntime.get_available_providers()
-        )
+        self.session = open_session(files["model.onnx"])
 
     def tokens(self, ids: Sequence[int], options: Options) -> Iterator[int]:
         """The tokens that follow `ids`: `num_predict` of them, or fewer where the context is full."""

@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from apps.models.packages import fetch, locked
-from workers.engines import Engines, ModelNotServed, PayloadRefused
+from workers.engines import EngineError, Engines, ModelNotServed, PayloadRefused
 from workers.engines.minilm_graph import write
 from workers.engines.onnx_embed import OnnxEmbed
 from workers.engines.packaging import find, package
@@ -141,6 +141,12 @@ def test_a_loaded_model_is_kept_and_an_unknown_one_refused(packaged: Path) -> No
     assert engines.get("m", "1", files) is engines.get("m", "1", files)
     with pytest.raises(ModelNotServed):
         engines.get("other", "1", {"model.bin": packaged / "model.onnx"})
+
+
+def test_a_broken_file_is_an_error_of_the_engine(packaged: Path, tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"not a graph")
+    with pytest.raises(EngineError, match="ONNX Runtime"):
+        OnnxEmbed("m", {"model.onnx": tmp_path / "model.onnx", "tokenizer.json": packaged / "tokenizer.json"})
 
 
 def test_only_the_last_few_models_stay_loaded(packaged: Path) -> None:
