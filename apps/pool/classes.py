@@ -16,7 +16,7 @@ from apps.pool.models import NodeClass, RequirementClass, Task
 from workers.protocol import canonical
 
 INFERENCE_LANES = ("inference.cuda", "inference.metal", "inference.cpu")
-FRAMEWORKS = {"onnx": "onnxruntime", "onnx-embed": "onnxruntime"}
+FRAMEWORKS = {"onnx": "onnxruntime", "onnx-embed": "onnxruntime", "onnx-generate": "onnxruntime"}
 # Why a node cannot take a task, in the order in which they are looked for: (one node, several nodes).
 REASONS: dict[str, tuple[str, str]] = {
     "offline": ("is not online", "are not online"),
