@@ -159,6 +159,11 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": 60,
         "options": {"queue": "ledger"},
     },
+    "audit-ledger": {
+        "task": "apps.ledger.tasks.audit_ledger",
+        "schedule": 3600,
+        "options": {"queue": "ledger"},
+    },
     "sweep-mail": {"task": "apps.operators.tasks.sweep_notifications", "schedule": 60, "options": {"queue": "mail"}},
     "sweep-jobs": {"task": "apps.pool.tasks.sweep", "schedule": 5, "options": {"queue": "control"}},
     "prune": {"task": "apps.pool.tasks.prune", "schedule": 300, "options": {"queue": "control"}},
