@@ -23,6 +23,11 @@ def wallet(user: User) -> Account:
     return account(AccountKind.WALLET, owner_of(user))
 
 
+def wallet_address(user: User) -> str:
+    """The name of a user's wallet in blocks and receipts, whether or not it was used yet."""
+    return f"{AccountKind.WALLET}:{owner_of(user)}"
+
+
 def stake(user: User) -> Account:
     """What a user has at stake."""
     return account(AccountKind.STAKE, owner_of(user))

@@ -62,6 +62,10 @@ class TransferQuerySet(models.QuerySet["Transfer"]):
         """A block's transfers in its order."""
         return self.filter(sealing__block=height).order_by("sealing__position")
 
+    def of_kind(self, kind: str) -> "TransferQuerySet":
+        """Of a kind, or of a family of kinds: `fee` finds `fee.burn` too."""
+        return self.filter(Q(kind=kind) | Q(kind__startswith=f"{kind}."))
+
     def touching(self, accounts: "models.QuerySet[Account] | list[Account]") -> "TransferQuerySet":
         return self.filter(Q(debit__in=accounts) | Q(credit__in=accounts))
 

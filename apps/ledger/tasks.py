@@ -1,10 +1,11 @@
-"""What the `ledger` queue does by the clock."""
+"""What the `ledger` queue does by the clock, and when asked."""
 
 import logging
 
 from celery import shared_task
 
-from apps.ledger import blocks, genesis, holds
+from apps.core import events
+from apps.ledger import audit, blocks, genesis, holds
 from workers.protocol.clock import utcnow
 
 logger = logging.getLogger(__name__)
@@ -22,3 +23,15 @@ def expire_holds() -> None:
     """Give back what is left of holds past their time."""
     if expired := holds.expire_due(now=utcnow()):
         logger.info("Holds expired", extra={"count": len(expired)})
+
+
+@shared_task
+def audit_ledger() -> None:
+    """Check the whole ledger, keep the report and show it to whoever watches."""
+    report = audit.record(utcnow())
+    broken = [check.name for check in report.checks if not check.ok]
+    logger.log(logging.ERROR if broken else logging.INFO, "Ledger audited", extra={"ok": report.ok, "broken": broken})
+    events.publish(
+        [blocks.TOPIC],
+        {"kind": "ledger.audited", "subject": "ledger", "data": {"ok": report.ok}, "at": report.as_dict()["at"]},
+    )

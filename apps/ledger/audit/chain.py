@@ -4,6 +4,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from itertools import chain, groupby
 
+from django.utils.translation import gettext_noop as _
+
 from apps.core import platform_keys
 from apps.core.errors import KeysMissing
 from apps.ledger import genesis
@@ -19,11 +21,11 @@ from workers.protocol.errors import ProtocolError
 from workers.protocol.keylist import KeyList, open_key_list
 
 RULES = {
-    "genesis": "The chain starts from its genesis document.",
-    "chain": "Every block follows the one before it, in its slot, under its own hash.",
-    "roots": "Every root is that of its block's transfers.",
-    "counts": "Every block counts its transfers, what was minted and what was burnt.",
-    "signatures": "Every block is signed by the platform.",
+    "genesis": _("The chain starts from its genesis document."),
+    "chain": _("Every block follows the one before it, in its slot, under its own hash."),
+    "roots": _("Every root is that of its block's transfers."),
+    "counts": _("Every block counts its transfers, what was minted and what was burnt."),
+    "signatures": _("Every block is signed by the platform."),
 }
 Found = dict[str, list[str]]
 

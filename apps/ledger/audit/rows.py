@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from django.db import connection
+from django.utils.translation import gettext_noop as _
 
 from apps.ledger.amounts import MAX_SUPPLY
 from apps.ledger.audit.report import Check, judged
@@ -20,7 +21,7 @@ class Question:
 QUESTIONS = (
     Question(
         "entries",
-        "Every transfer has its two entries, and they sum to zero.",
+        _("Every transfer has its two entries, and they sum to zero."),
         """
         select 'transfer ' || t.id from ledger_transfer t
         left join (
@@ -37,12 +38,12 @@ QUESTIONS = (
     ),
     Question(
         "sum",
-        "All entries together sum to zero.",
+        _("All entries together sum to zero."),
         "select 'sum ' || sum(amount) from ledger_entry having sum(amount) <> 0",
     ),
     Question(
         "balances",
-        "Every balance is the sum of its account's entries.",
+        _("Every balance is the sum of its account's entries."),
         """
         select 'account ' || a.kind || ':' || a.owner || ' holds ' || a.balance || ', its entries say '
                || coalesce(e.total, 0)
@@ -54,12 +55,12 @@ QUESTIONS = (
     ),
     Question(
         "overdrafts",
-        "No account but the mint is below zero.",
+        _("No account but the mint is below zero."),
         "select 'account ' || kind || ':' || owner from ledger_account where balance < 0 and kind <> 'mint'",
     ),
     Question(
         "supply",
-        "What was minted, less what was burnt, is what the accounts hold, and is within the cap.",
+        _("What was minted, less what was burnt, is what the accounts hold, and is within the cap."),
         f"""
         select 'minted ' || minted || ', burnt ' || burned || ', held ' || held from (
           select coalesce(-sum(balance) filter (where kind = 'mint'), 0) as minted,
@@ -71,7 +72,7 @@ QUESTIONS = (
     ),
     Question(
         "holds",
-        "Every hold agrees with its transfers, and every hold account with its open holds.",
+        _("Every hold agrees with its transfers, and every hold account with its open holds."),
         """
         select 'hold ' || h.id from ledger_hold h
         left join (
@@ -92,12 +93,12 @@ QUESTIONS = (
     ),
     Question(
         "authorisations",
-        "Every transfer says who authorised it.",
+        _("Every transfer says who authorised it."),
         "select 'transfer ' || id from ledger_transfer where not authorisation ? 'by'",
     ),
     Question(
         "queue",
-        "Every transfer is either pending or sealed.",
+        _("Every transfer is either pending or sealed."),
         """
         select 'transfer ' || t.id from ledger_transfer t
         left join ledger_pending p on p.transfer_id = t.seq left join ledger_sealing s on s.transfer_id = t.seq
