@@ -28,8 +28,10 @@ def check(value: Any, depth: int = 0) -> None:
 def _check_scalar(value: Any) -> None:
     """Text, integers within range, yes, no and nothing."""
     if isinstance(value, str):
-        if any("\ud800" <= c <= "\udfff" for c in value):
-            raise NotCanonical("Text must be valid Unicode.")
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise NotCanonical("Text must be valid Unicode.") from error
     elif isinstance(value, int):
         if abs(value) > LARGEST:
             raise NotCanonical("An integer beyond 2^53 must be a decimal string.")
