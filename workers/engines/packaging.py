@@ -1,8 +1,8 @@
 """Makes a servable version out of packaged weights: `python -m workers.engines.packaging TARGET SOURCE…`.
 
 The SOURCE folders hold either a sentence encoder's safetensors weights, config and tokenizer, or a GGUF file in parts.
-TARGET receives `model.onnx`, `tokenizer.json`, `engine.json` and `version.json`, which holds the known answers that
-nodes are tested with.
+TARGET receives `model.onnx`, `tokenizer.json`, `engine.json`, the terms that go with the weights where the package has
+them, and `version.json`, which names these files and holds the known answers that nodes are tested with.
 """
 
 import json
@@ -28,6 +28,11 @@ LEAST_COSINE = "0.9995"
 EMBED_MEMORY_MB, GENERATE_MEMORY_MB = 600, 1600
 CONTEXT = 8192
 FILES = ("model.onnx", "tokenizer.json", "engine.json")
+TERMS = "GEMMA_TERMS.html"
+CHANGED = """
+The network converted the weights from the GGUF file named above to ONNX; the vocabulary's table keeps its 8 bits, all
+else is float32. Gemma is provided under and subject to the Gemma Terms of Use, which are beside this file.
+"""
 
 
 def find(sources: Sequence[Path], pattern: str) -> list[Path]:
@@ -54,6 +59,15 @@ def joined(sources: Sequence[Path], target: Path) -> Path:
     if digest(target) != expected:
         raise ValueError("The parts do not make the file that SHA256SUMS names.")
     return target
+
+
+def terms(sources: Sequence[Path], target: Path) -> list[str]:
+    """Copy the terms of the weights and say what was changed; the names of the files, none for a package without."""
+    if not any(path for source in sources for path in source.rglob(TERMS)):
+        return []
+    shutil.copyfile(find(sources, TERMS)[0], target / TERMS)
+    (target / "NOTICE.md").write_text(find(sources, "NOTICE.md")[0].read_text().rstrip() + "\n" + CHANGED)
+    return [TERMS, "NOTICE.md"]
 
 
 def package_embed(sources: Sequence[Path], target: Path) -> dict[str, Any]:
@@ -111,6 +125,7 @@ def package(sources: Sequence[Path], target: Path) -> dict[str, Any]:
     target.mkdir(parents=True, exist_ok=True)
     parts = [path for source in sources for path in source.rglob("*.gguf.part*")]
     described = (package_generate if parts else package_embed)(sources, target)
+    described["files"] = [*FILES, *terms(sources, target)]
     described["version"] = digest(target / "model.onnx")[:12]
     (target / "version.json").write_text(json.dumps(described))
     return described

@@ -40,6 +40,10 @@ def engine(packaged: Path) -> OnnxGenerate:
     return engine
 
 
+def test_its_terms_go_with_it(packaged: Path) -> None:
+    assert "Gemma Terms of Use" in (packaged / "GEMMA_TERMS.html").read_text()
+
+
 def test_its_greedy_tokens_are_those_of_pytorch(engine: OnnxGenerate) -> None:
     assert engine.tokenizer.encode(PROMPT).ids == PROMPT_IDS
     assert list(engine.tokens(PROMPT_IDS, Options(num_predict=len(PYTORCH)))) == PYTORCH

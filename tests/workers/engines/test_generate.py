@@ -31,6 +31,8 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
         home.mkdir()
         (home / f"tiny.gguf.part0{index}").write_bytes(part)
     (folder / "main").mkdir()
+    (folder / "main" / "GEMMA_TERMS.html").write_text("<p>The terms.</p>")
+    (folder / "main" / "NOTICE.md").write_text("# NOTICE\n\nWhere it comes from.\n")
     (folder / "main" / "SHA256SUMS").write_text(f"{sha256(data).hexdigest()}  tiny.gguf\n")
     return folder
 
@@ -170,8 +172,17 @@ def test_the_known_answer_is_the_engines_own_and_the_files_the_same_each_time(
 ) -> None:
     again = package([source], tmp_path)
     assert again == json.loads((packaged / "version.json").read_text())
-    for name in FILES:
+    for name in again["files"]:
         assert (tmp_path / name).read_bytes() == (packaged / name).read_bytes()
+
+
+def test_the_terms_go_with_the_weights_and_say_what_was_changed(packaged: Path) -> None:
+    files = json.loads((packaged / "version.json").read_text())["files"]
+    assert files == [*FILES, "GEMMA_TERMS.html", "NOTICE.md"]
+    assert (packaged / "GEMMA_TERMS.html").read_text() == "<p>The terms.</p>"
+    notice = (packaged / "NOTICE.md").read_text()
+    assert "Where it comes from." in notice
+    assert "converted" in notice
 
 
 def test_parts_of_another_file_are_refused(source: Path, tmp_path: Path) -> None:
