@@ -3,6 +3,7 @@
 import contextlib
 import random
 import socket
+import sys
 from collections.abc import Iterable
 
 # Below the kernel's range for outgoing connections, so that none of those takes the port before its server does.
@@ -26,14 +27,31 @@ def _can_bind(family: socket.AddressFamily, host: str, port: int) -> bool:
     return True
 
 
+def reserve(port: int) -> bool:
+    """Keep other stacks of this machine from choosing `port` until this process ends; servers share ports otherwise.
+
+    The reservation is a name in Linux's abstract socket space, which the kernel frees; elsewhere there is none.
+    """
+    if not sys.platform.startswith("linux"):
+        return True
+    name = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        name.bind(f"\0meshwork-port-{port}")
+    except OSError:
+        name.close()
+        return False
+    name.detach()  # the descriptor stays open until this process ends
+    return True
+
+
 def choose(preferred: Iterable[int], taken: Iterable[int] = ()) -> int:
     """The first free one of `preferred` (0: no preference), else a free one at random; never one of `taken`."""
     avoid = set(taken)
     for port in preferred:
-        if port and port not in avoid and is_free(port):
+        if port and port not in avoid and is_free(port) and reserve(port):
             return port
     for port in random.sample(CHOICE, 200):
-        if port not in avoid and is_free(port):
+        if port not in avoid and is_free(port) and reserve(port):
             return port
     raise OSError("No free port was found on the loopback interface.")
 

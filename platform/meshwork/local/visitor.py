@@ -138,9 +138,10 @@ class Visitor:
 
     def sign_up(self, email: str, password: str, name: str) -> None:
         """Make an account and be signed in."""
-        self.send(
-            self.get("/accounts/signup/"), "password1", email=email, name=name, password1=password, password2=password
-        )
+        form = self.get("/accounts/signup/")
+        answer = self.send(form, "password1", email=email, name=name, password1=password, password2=password)
+        if "/accounts/" in answer.url:
+            raise StepFailed(f"Signing up {email} led to {answer.url}: {answer.text[:400]}")
 
     def log_in(self, email: str, password: str) -> None:
         """Sign in."""
