@@ -1,5 +1,6 @@
 """What the ledger's pages show, prepared from rows."""
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -118,11 +119,17 @@ def block(found: Block, number: str | None) -> dict[str, Any]:
         "sealed": found,
         "previous": Block.objects.filter(height__lt=found.height).first(),
         "next": Block.objects.filter(height__gt=found.height).last(),
-        "genesis": genesis.stored() if found.height == 0 else None,
+        "genesis": first_words() if found.height == 0 else None,
         "signed_by": found.document["signatures"][0]["keyid"],
         "page_obj": page,
         "lines": lines(list(page.object_list)),
     }
+
+
+def first_words() -> dict[str, str]:
+    """The genesis document by its fields, each as JSON."""
+    document = genesis.stored() or {}
+    return {name: json.dumps(value) for name, value in document.items()}
 
 
 def audit(run: AuditRun | None) -> dict[str, Any]:
