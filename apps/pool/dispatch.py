@@ -79,8 +79,11 @@ class Post:
                 self.told_work[node, lane] = time.monotonic()
                 presence.tell(node, "control.work", {"lane": lane}, now)
 
-    def reconcile(self, now: datetime) -> tuple[int, int]:
-        """Publish what is claimed but nowhere, drop what waits but is not claimed; returns (sent, dropped)."""
+    def reconcile(self, now: datetime, *, resend: bool = True) -> tuple[int, int]:
+        """Publish what is claimed but nowhere, drop what waits but is not claimed; returns (sent, dropped).
+
+        `resend` is False while nodes could not say that they have begun.
+        """
         nodes = Node.objects.not_revoked().filter(transport=Node.Transport.CELERY).values_list("pk", "lanes")
         claimed = Task.objects.filter(status=TaskStatus.CLAIMED, node__transport=Node.Transport.CELERY)
         queues = {broker.queue(node, lane): node for node, lanes in nodes for lane in lanes}
@@ -91,7 +94,7 @@ class Post:
         if surplus:
             broker.drop(surplus)
         queued = {key for _, key in waiting}
-        lost = [task for key, task in rows.items() if key not in queued and self.is_lost(key, task, now)]
+        lost = [t for key, t in rows.items() if resend and key not in queued and self.is_lost(key, t, now)]
         publish([(task.node_id, assignment_of(task)) for task in lost])
         return len(lost), len(surplus)
 

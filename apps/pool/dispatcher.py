@@ -25,6 +25,7 @@ LOCK = 0x6D657368
 TICK_S = 1.0
 SOON_S = 0.25
 GAP_S = 10
+WELL_S = 10
 GATEWAY_DEAD_MS = 5_000
 BACK_OFF_S = (0.5, 5.0)
 FAULTS = (DatabaseError, InterfaceError, psycopg.Error, RedisError, OSError, MeshError, ProtocolError)
@@ -115,7 +116,7 @@ class Dispatcher:
         if not self.is_due("broker", BROKER_S) or not broker.answers():
             return
         restored = dispatch.restore_accounts()
-        sent, dropped = self.post.reconcile(now)
+        sent, dropped = self.post.reconcile(now, resend=now - self.well_since >= timedelta(seconds=WELL_S))
         if restored or sent or dropped:
             logger.info("Broker tended", extra={"accounts": len(restored), "sent_again": sent, "dropped": dropped})
 
