@@ -131,6 +131,15 @@ class PoolMachine(RuleBasedStateMachine):
             job = jobs[pick % len(jobs)]
             cancel.cancel(job.pk, job.requester, self.now)  # type: ignore[arg-type]
 
+    @rule(node=NODES)
+    def cancel_what_has_begun(self, node: int) -> None:
+        """A job ends while one of its chunks runs: rare by chance, and where counting is hardest."""
+        self.submit(0, 3, 1, 1)
+        self.take(node, 1, start=True)
+        if self.taken:
+            job = Job.objects.get(pk=self.taken[-1][1].job_id)
+            cancel.cancel(job.pk, job.requester, self.now)  # type: ignore[arg-type]
+
     @rule(seconds=st.sampled_from([0.5, 10, 130, 1000, 50_000]))
     def wait(self, seconds: float) -> None:
         self.moment += seconds
