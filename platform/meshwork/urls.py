@@ -1,7 +1,5 @@
 """The site's addresses."""
 
-from importlib.util import find_spec
-
 from allauth.account.decorators import secure_admin_login
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
@@ -23,8 +21,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("meshwork.pages_urls")),
     path("", include("apps.operators.urls")),
     path("", include("apps.operators.api_urls")),
+    path("", include("apps.models.urls")),
     path("", include("apps.models.api_urls")),
+    path("", include("apps.ledger.urls")),
+    path("", include("apps.pool.urls")),
     path("", include("apps.pool.api_urls")),
 ]
-OPTIONAL = ("apps.ledger.urls", "apps.pool.urls", "apps.models.urls")
-urlpatterns += [path("", include(module)) for module in OPTIONAL if find_spec(module)]
