@@ -56,9 +56,9 @@ class JobForm(forms.Form):
         if isinstance(field, forms.ChoiceField):
             field.choices = names
 
-    def clean_file(self) -> UploadedFile | None:
+    def clean_file(self) -> "UploadedFile[Any] | None":
         """Small enough to be a page's upload."""
-        file: UploadedFile | None = self.cleaned_data.get("file")
+        file: UploadedFile[Any] | None = self.cleaned_data.get("file")
         if file is not None and file.size and file.size > MOST_UPLOAD:
             raise forms.ValidationError(_("The file is larger than 8 MB. Use the command line or the API."))
         return file

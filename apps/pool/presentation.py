@@ -100,7 +100,7 @@ def rows(job: Job) -> list[Row]:
 
 def money(job: Job) -> dict[str, int]:
     """Base units: the price, what was paid, what is still held, what came back."""
-    hold = Hold.objects.filter(pk=job.hold_id).first()
+    hold = Hold.objects.filter(pk=job.hold_id).first() if job.hold_id else None
     paid, back = (hold.settled, hold.released) if hold else (0, 0)
     return {"price": job.price, "paid": paid, "held": job.price - paid - back, "back": back}
 
