@@ -75,8 +75,9 @@ class Transfer(models.Model):
 
     id = models.UUIDField(primary_key=True)
     seq = models.BigIntegerField(unique=True)
-    debit = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="debits")
-    credit = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="credits")
+    # Whether these accounts exist is checked once per posting, by a trigger, instead of once per row.
+    debit = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="debits", db_constraint=False)
+    credit = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="credits", db_constraint=False)
     amount = models.BigIntegerField()
     kind = models.CharField(max_length=40)
     memo = models.CharField(max_length=200, blank=True)
@@ -104,10 +105,13 @@ class Transfer(models.Model):
 class Entry(models.Model):
     """One account's side of a transfer; a transfer's entries sum to zero. Never changed."""
 
+    # Both checked once per posting, by the trigger that applies entries to balances.
     transfer = models.ForeignKey(
-        Transfer, to_field="seq", on_delete=models.PROTECT, related_name="entries", db_index=True
+        Transfer, to_field="seq", on_delete=models.PROTECT, related_name="entries", db_constraint=False
     )
-    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="entries")
+    account = models.ForeignKey(
+        Account, on_delete=models.PROTECT, related_name="entries", db_constraint=False, db_index=False
+    )
     amount = models.BigIntegerField()
 
     class Meta:

@@ -64,7 +64,7 @@ def post(transfers: Sequence[NewTransfer], *, now: datetime, linked: bool = True
         [t.amount for t in transfers],
         [t.kind for t in transfers],
         [t.memo for t in transfers],
-        [json.dumps(t.authorisation) for t in transfers],
+        _written([t.authorisation for t in transfers]),
         [t.hold for t in transfers],
     )
     with connection.cursor() as cursor:
@@ -83,3 +83,9 @@ def post_all(transfers: Sequence[NewTransfer], *, now: datetime) -> list[PostRes
         raise InsufficientFunds
     first = next(r for r in refused if r.code != "linked_failed")
     raise PostingRefused(f"Transfer {first.id}: {first.code}.", code=first.code)
+
+
+def _written(authorisations: Sequence[dict[str, Any]]) -> list[str]:
+    """Each as JSON; the transfers of a batch often share one object, which is written once."""
+    texts = {key: json.dumps(value) for key, value in {id(value): value for value in authorisations}.items()}
+    return [texts[id(value)] for value in authorisations]

@@ -86,7 +86,7 @@ def overview(query: QueryDict, user: Any) -> dict[str, Any]:
         "cap": amounts.show(amounts.MAX_SUPPLY),
         "audit": AuditRun.objects.first(),
         "mine": accounts.wallet_address(user) if isinstance(user, User) else "",
-        "query": query.urlencode(),
+        "filters": query.urlencode(),
     }
 
 

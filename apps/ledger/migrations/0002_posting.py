@@ -10,6 +10,8 @@ end $$;
 
 create trigger ledger_transfer_forever before update or delete on ledger_transfer
   for each statement execute function ledger_refuse_change();
+create trigger ledger_account_named_once before update of id, kind, owner or delete on ledger_account
+  for each statement execute function ledger_refuse_change();
 create trigger ledger_entry_forever before update or delete on ledger_entry
   for each statement execute function ledger_refuse_change();
 create trigger ledger_block_forever before update or delete on ledger_block
@@ -22,6 +24,7 @@ create trigger ledger_sealing_forever before update or delete on ledger_sealing
 
 REFUSE_CHANGE_BACK = """
 drop trigger ledger_transfer_forever on ledger_transfer;
+drop trigger ledger_account_named_once on ledger_account;
 drop trigger ledger_entry_forever on ledger_entry;
 drop trigger ledger_block_forever on ledger_block;
 drop trigger ledger_genesis_forever on ledger_genesis;
@@ -46,17 +49,22 @@ create trigger ledger_account_by_entries before update of balance on ledger_acco
 create function ledger_apply_entries() returns trigger language plpgsql as $$
 declare
   odd bigint;
+  wrong record;
 begin
-  select transfer_id into odd from added group by transfer_id having sum(amount) <> 0 limit 1;
+  select e.transfer_id into odd
+    from (select transfer_id, sum(amount) as total from added group by transfer_id) e
+    left join ledger_transfer t on t.seq = e.transfer_id where e.total <> 0 or t.seq is null limit 1;
   if found then
-    raise exception 'The entries of transfer % do not sum to zero.', odd
+    raise exception 'The entries of transfer % do not sum to zero, or it does not exist.', odd
       using errcode = 'integrity_constraint_violation';
   end if;
-  select a.id into odd from ledger_account a join added e on e.account_id = a.id
-    where (a.kind = 'burn' and e.amount < 0) or (a.kind = 'mint' and e.amount > 0) limit 1;
+  select e.account_id, a.id is null as unknown into wrong from added e left join ledger_account a on a.id = e.account_id
+    where a.id is null or (a.kind = 'burn' and e.amount < 0) or (a.kind = 'mint' and e.amount > 0) limit 1;
   if found then
-    raise exception 'Burnt tokens stay burnt and minted ones stay minted: account %.', odd
-      using errcode = 'integrity_constraint_violation';
+    raise exception '%', format(
+      case when wrong.unknown then 'There is no account %s.'
+           else 'Burnt tokens stay burnt and minted ones stay minted: account %s.' end, wrong.account_id
+    ) using errcode = 'integrity_constraint_violation';
   end if;
   update ledger_account a set balance = a.balance + net.amount
     from (select account_id, sum(amount)::bigint as amount from added group by account_id having sum(amount) <> 0) net
@@ -64,11 +72,28 @@ begin
   return null;
 end $$;
 
+create function ledger_check_parties() returns trigger language plpgsql as $$
+declare
+  odd uuid;
+begin
+  select t.id into odd from added t
+    left join ledger_account d on d.id = t.debit_id left join ledger_account c on c.id = t.credit_id
+    where d.id is null or c.id is null limit 1;
+  if found then
+    raise exception 'An account of transfer % does not exist.', odd using errcode = 'integrity_constraint_violation';
+  end if;
+  return null;
+end $$;
+
+create trigger ledger_transfer_parties after insert on ledger_transfer
+  referencing new table as added for each statement execute function ledger_check_parties();
 create trigger ledger_entry_sums_to_zero after insert on ledger_entry
   referencing new table as added for each statement execute function ledger_apply_entries();
 """
 
 BALANCES_BACK = """
+drop trigger ledger_transfer_parties on ledger_transfer;
+drop function ledger_check_parties();
 drop trigger ledger_entry_sums_to_zero on ledger_entry;
 drop function ledger_apply_entries();
 drop trigger ledger_account_by_entries on ledger_account;

@@ -182,6 +182,35 @@ def test_entries_that_do_not_sum_to_zero_are_refused(posted: UUID, ada: Account)
     assert Entry.objects.filter(transfer_id=seq).count() == 2
 
 
+def test_entries_of_nothing_are_refused(posted: UUID, ada: Account) -> None:
+    write = "insert into ledger_entry (transfer_id, account_id, amount) values (%s, %s, 5), (%s, %s, -5)"
+    with pytest.raises(IntegrityError, match="does not exist"):
+        execute(write, 10**9, ada.pk, 10**9, ada.pk)
+    seq = Transfer.objects.get(pk=posted).seq
+    with pytest.raises(IntegrityError, match="no account 987654321"):
+        execute(write, seq, ada.pk, seq, 987_654_321)
+
+
+def test_a_transfer_between_unknown_accounts_is_refused(ada: Account) -> None:
+    with pytest.raises(IntegrityError, match="does not exist"):
+        execute(
+            "insert into ledger_transfer (id, debit_id, credit_id, amount, kind, memo, authorisation, at)"
+            " values (%s, %s, 987654321, 1, 'x', '', %s, %s)",
+            uuid4(),
+            ada.pk,
+            '{"by": "x"}',
+            NOW,
+        )
+
+
+@pytest.mark.parametrize(
+    "change", ["update ledger_account set kind = 'mint' where id = %s", "delete from ledger_account where id = %s"]
+)
+def test_an_account_keeps_its_name(posted: UUID, ada: Account, change: str) -> None:
+    with pytest.raises(IntegrityError, match="never changed"):
+        execute(change, ada.pk)
+
+
 def test_burnt_tokens_stay_burnt(ada: Account, fund: Fund) -> None:
     burn = accounts.system("burn")
     fund(burn, 10)
