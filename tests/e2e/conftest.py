@@ -49,7 +49,7 @@ def outside(**more: str) -> dict[str, str]:
     return {**kept, **more}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def network() -> Iterator[Network]:
     directory = Path(tempfile.mkdtemp(prefix="meshwork-e2e-"))
     with (directory.parent / f"{directory.name}.log").open("w+") as log:
@@ -82,7 +82,7 @@ def network() -> Iterator[Network]:
             Path(log.name).unlink(missing_ok=True)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)

@@ -1,0 +1,68 @@
+"""Every page that somebody can reach, and what is wrong with one."""
+
+from typing import Any
+
+from axe_playwright_python.sync_playwright import Axe
+
+from tests.e2e.conftest import Person
+
+Pages = list[str]
+VIEWS: dict[str, dict[str, Any]] = {
+    "light": {"color_scheme": "light", "viewport": {"width": 1440, "height": 1000}},
+    "dark": {"color_scheme": "dark", "viewport": {"width": 1440, "height": 1000}},
+    "phone": {"color_scheme": "light", "viewport": {"width": 390, "height": 844}},
+    "phone in the dark": {"color_scheme": "dark", "viewport": {"width": 390, "height": 844}},
+}
+ADMIN_LISTS = "a[href^='/admin/'][href$='/']:not([href*='/add'])"
+
+
+def linked(person: Person, page: str, selector: str) -> Pages:
+    """Where the first such link of a page leads; nothing where there is none."""
+    person.page.goto(page)
+    links = person.page.locator(selector)
+    return [links.first.get_attribute("href") or ""] if links.count() else []
+
+
+def visitors_pages(person: Person) -> Pages:
+    """What everybody may see, with a transfer, a block and a model that exist."""
+    found = ["/", "/overview", "/models", "/ledger", "/ledger/audit", "/search?q=nothing", "/dev/mail"]
+    found += ["/accounts/login/", "/accounts/signup/", "/accounts/password/reset/"]
+    for page, selector in (
+        ("/ledger", "a[href^='/ledger/transfers/']"),
+        ("/ledger", "a[href^='/ledger/blocks/']"),
+        ("/models", "main a[href^='/models/']"),
+    ):
+        there = linked(person, page, selector)
+        assert there, f"{page} links to no {selector}"
+        found += there
+    return found
+
+
+def signed_in_pages(person: Person) -> Pages:
+    """The pages of one's own, with one's first node and job."""
+    found = ["/overview", "/apply", "/nodes", "/nodes/register", "/jobs", "/jobs/new", "/keys", "/wallet"]
+    found += ["/accounts/email/", "/accounts/password/change/", "/accounts/2fa/"]
+    found += linked(person, "/nodes", "main a[href^='/nodes/node_']")
+    return found + linked(person, "/jobs", "main a[href^='/jobs/job_']")
+
+
+def staff_pages(person: Person) -> Pages:
+    """The admin: its index, the review queue with everything decided, and each list."""
+    person.page.goto("/admin/")
+    links = person.page.locator(ADMIN_LISTS).evaluate_all("links => links.map(link => link.getAttribute('href'))")
+    lists = sorted({link for link in links if link.count("/") == 4})
+    return ["/admin/", "/admin/operators/application/?status=all", *lists]
+
+
+def faults_of(person: Person, path: str, testnet: str = "TESTNET") -> list[Any]:
+    """What axe finds, width beyond the screen, a missing badge, a wrong status; nothing on a good page."""
+    page = person.page
+    answer = page.goto(path)
+    faults: list[Any] = [] if answer and answer.status == 200 else [f"status {answer.status if answer else None}"]
+    violations = Axe().run(page).response["violations"]
+    faults += [(v["id"], [node["html"] for node in v["nodes"]]) for v in violations]
+    if page.evaluate("document.documentElement.scrollWidth > window.innerWidth"):
+        faults.append("wider than the screen")
+    if not page.get_by_text(testnet, exact=True).filter(visible=True).count():
+        faults.append("no testnet badge")
+    return faults
