@@ -6,11 +6,12 @@ The gateway and the node API write facts and never touch a row; the dispatcher a
 import json
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, cast
 
+import msgspec
 from channels.layers import get_channel_layer
 from django.conf import settings
 from redis import Redis
@@ -66,8 +67,7 @@ return {1, tonumber(redis.call('GET', KEYS[3]) or '0')}
 """
 
 
-@dataclass(frozen=True)
-class Heard:
+class Heard(msgspec.Struct, frozen=True):
     """A heartbeat as it was received: times in unix ms, load in percent, memory in MiB."""
 
     at: int
@@ -75,9 +75,9 @@ class Heard:
     load: int
     slots: dict[str, int]
     memory_free_mb: int
-    running: list[str] = field(default_factory=list)
+    running: list[str] = []
     draining: bool = False
-    models: list[str] = field(default_factory=list)
+    models: list[str] = []
 
     @property
     def clock_offset_ms(self) -> int:
@@ -142,12 +142,15 @@ def tell(node_id: str, kind: str, body: Mapping[str, Any], now: datetime) -> Non
 
 def buffer_heartbeat(node_id: str, message_id: str, life_ms: int, heard: Heard) -> int | None:
     """Keep a heartbeat until it is flushed; returns how many tasks wait in the network, None for a replayed one."""
-    text = json.dumps(asdict(heard), separators=(",", ":"))
     keys = [USED.format(node_id, message_id), BEATS, PENDING]
-    fresh, pending = cast(
-        "tuple[int, int]", redis().eval(BEAT_LUA, 3, *keys, str(max(1, life_ms)), node_id, text, str(heard.sent_at))
-    )
+    values = [max(1, life_ms), node_id, msgspec.json.encode(heard), heard.sent_at]
+    fresh, pending = cast("tuple[int, int]", _beat_script()(keys=keys, args=values))
     return int(pending) if fresh else None
+
+
+@lru_cache(maxsize=1)
+def _beat_script() -> Any:
+    return redis().register_script(BEAT_LUA)
 
 
 def take_heartbeats() -> dict[str, Heard]:
@@ -158,7 +161,7 @@ def take_heartbeats() -> dict[str, Heard]:
             return {}
         client.rename(BEATS, BEATS_TAKEN)
     taken = cast("dict[bytes, bytes]", client.hgetall(BEATS_TAKEN))
-    return {node.decode(): Heard(**json.loads(text)) for node, text in taken.items()}
+    return {node.decode(): msgspec.json.decode(text, type=Heard) for node, text in taken.items()}
 
 
 def heartbeats_done() -> None:

@@ -22,9 +22,10 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
 
-def answer(body: Any, status: int = 200) -> HttpResponse:
-    """JSON."""
-    return HttpResponse(_encode(body), status=status, content_type="application/json")
+def answer(body: Any, status: int = 200, content_type: str = "application/json") -> HttpResponse:
+    """JSON, with its length, since no middleware of the node API adds it."""
+    text = _encode(body)
+    return HttpResponse(text, status=status, content_type=content_type, headers={"Content-Length": str(len(text))})
 
 
 def public(body: Any) -> HttpResponse:
@@ -65,7 +66,7 @@ def refused(error: MeshError | ProtocolError) -> HttpResponse:
         document = problem(status_of(error), error.code, error.detail)
     else:
         document = problem(error.status, error.code, error.detail, error.errors)
-    response = HttpResponse(_encode(document), status=document["status"], content_type=CONTENT_TYPE)
+    response = answer(document, document["status"], CONTENT_TYPE)
     if document["status"] == 401:
         response["WWW-Authenticate"] = "Bearer" if document["code"].startswith("api_key") else "DSSE"
     retry_after = getattr(error, "retry_after", None)
