@@ -166,8 +166,13 @@ class Crew:
 
         envelope = json.loads(base64.b64decode(json.loads(raw)["body"]))[0][0]
         body = unverified_payload(envelope)["body"]
-        task = dispatch.assignment_of(Task.objects.select_related("job").get(pk=body["task"]))
-        if task.attempt != body["attempt"] or machine.start(task, utcnow()) != "running":
+        row = (
+            Task.objects.select_related("job").held_by(machine.node.pk, body["attempt"]).filter(pk=body["task"]).first()
+        )
+        if row is None:  # it came twice, and was done the first time
+            return
+        task = dispatch.assignment_of(row)
+        if machine.start(task, utcnow()) != "running":
             return
         time.sleep(pause)
         if machine.answer(task, utcnow()) not in {"completed", "duplicate"}:
