@@ -60,7 +60,7 @@ def seal(height: int, last: Block | None, now: datetime, *, prev: str = "") -> B
     with connection.cursor() as cursor:
         cursor.execute(_SEAL, [height])
     tally = Tally(last)
-    root = merkle.root(list(tally.leaves(rows(Transfer.objects.in_block(height)))))
+    root = merkle.root(tally.leaves(rows(Transfer.objects.in_block(height))))
     block = Block(
         height=height,
         prev=last.hash if last else prev,
@@ -97,12 +97,14 @@ class Tally:
 
     def __init__(self, last: Block | None) -> None:
         self.count = 0
+        self.in_order = True
         self.minted = last.minted if last else 0
         self.burned = last.burned if last else 0
 
     def leaves(self, transfers: Iterable[Row]) -> Iterator[bytes]:
         """The leaves of the transfers, each counted as it is taken."""
         for row in transfers:
+            self.in_order &= row.position == self.count
             self.count += 1
             self.minted += row.amount if row.debit_kind == AccountKind.MINT else 0
             self.burned += row.amount if row.credit_kind == AccountKind.BURN else 0

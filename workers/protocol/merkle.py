@@ -1,6 +1,6 @@
 """Merkle trees as RFC 6962 defines them: SHA-256, 0x00 before leaves, 0x01 before nodes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import sha256
 
 
@@ -25,9 +25,20 @@ def _levels(leaves: Sequence[bytes]) -> list[list[bytes]]:
     return levels
 
 
-def root(leaves: Sequence[bytes]) -> bytes:
-    """32 bytes; the root of no leaves is the hash of nothing."""
-    return _levels(leaves)[-1][0] if leaves else sha256(b"").digest()
+def root(leaves: Iterable[bytes]) -> bytes:
+    """32 bytes; the root of no leaves is the hash of nothing. Holds one leaf and log n hashes at a time."""
+    peaks: list[tuple[int, bytes]] = []  # Complete subtrees from left to right, each larger than the next.
+    for leaf in leaves:
+        size, value = 1, leaf_hash(leaf)
+        while peaks and peaks[-1][0] == size:
+            size, value = 2 * size, node_hash(peaks.pop()[1], value)
+        peaks.append((size, value))
+    if not peaks:
+        return sha256(b"").digest()
+    value = peaks.pop()[1]
+    while peaks:
+        value = node_hash(peaks.pop()[1], value)
+    return value
 
 
 def inclusion_proofs(leaves: Sequence[bytes], indexes: Sequence[int]) -> list[list[bytes]]:
