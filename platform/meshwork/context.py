@@ -76,6 +76,11 @@ def site(request: HttpRequest) -> dict[str, Any]:
     }
 
 
+def admin_environment(_request: HttpRequest) -> list[str] | None:
+    """The admin's badge: a word and its tone; none on the main network."""
+    return ["Testnet", "warning"] if settings.IS_TESTNET else None
+
+
 def nav(path: str) -> list[Group]:
     """The groups whose pages exist, with the entry marked that `path` stands under."""
     urls = [entry.url for group in GROUPS for entry in group.entries]
@@ -110,4 +115,4 @@ def leads_somewhere(url: str) -> bool:
 def balance(request: HttpRequest) -> int | None:
     """The wallet's balance in base units; None for a visitor and on error pages without a user."""
     user = getattr(request, "user", None)
-    return accounts.wallet(user).balance if user is not None and user.is_authenticated else None
+    return accounts.balance(user) if user is not None and user.is_authenticated else None

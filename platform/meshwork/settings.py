@@ -281,7 +281,9 @@ UNFOLD: dict[str, Any] = {
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "BORDER_RADIUS": "6px",
+    "ENVIRONMENT": "meshwork.context.admin_environment",
     "COLORS": {
+        "font": {"subtle-light": "var(--color-base-600)"},
         "base": {
             "50": "oklch(97.3% .003 264.5)",
             "100": "oklch(95.2% .005 262)",
