@@ -249,6 +249,11 @@ SPECTACULAR_SETTINGS = {
         "ApplicationStatus": "apps.operators.models.ApplicationStatus",
         "TaskStatus": "apps.pool.models.TaskStatus",
     },
+    "OAS_VERSION": "3.1.0",
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "apps.pool.node_api.schema.add_node_api",
+    ],
     "SCHEMA_PATH_PREFIX": "/(api/)?v1",
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",

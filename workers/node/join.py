@@ -53,7 +53,7 @@ def join(config: NodeConfig, token: str) -> Identity:
     network = discover(config.platform_url)
     fingerprint = pinned_root(token, network)
     signing, sealing = load_or_make_keys(config.directory)
-    report = probe()
+    report = {**probe(), "slots": config.slots}
     base = f"{network['urls']['node_api']}/api/v1/pool"
     with httpx.Client(base_url=base, timeout=TIMEOUT) as http:
         try:

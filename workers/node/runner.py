@@ -82,7 +82,9 @@ class Runner:
         try:
             status = str(self.api.started(task.task, task.attempt).get("status", "running"))
         except PlatformRefused as error:
-            return error.code
+            if error.status < 500:
+                return error.code
+            status = "running"
         except PlatformUnreachable:
             # The lease decides: a result posted within it still counts.
             status = "running"
