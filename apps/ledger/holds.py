@@ -57,10 +57,6 @@ class Outcome:
     hold_id: UUID
     code: str
 
-    @property
-    def done(self) -> bool:
-        return self.code == "settled"
-
 
 def keep_while(purpose: str, in_use: InUse) -> None:
     """Say which holds of a purpose may not expire yet: `in_use(ids)` returns those whose work still runs."""

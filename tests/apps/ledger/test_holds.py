@@ -189,7 +189,6 @@ def test_many_settlements_fail_each_for_itself(ada: Account, hold: Hold, aside: 
         (other.pk, "settled"),
     ]
     assert balances(aside, bert) == [10, 60]
-    assert [o.done for o in outcomes].count(True) == 3
     assert holds.settle_many([], now=NOW) == []
 
 

@@ -155,4 +155,4 @@ def test_the_ledger_agrees_with_its_model(db: None) -> None:
 
 @pytest.mark.long
 def test_the_ledger_agrees_with_its_model_for_long(db: None) -> None:
-    play(examples=2_000, steps=60)
+    play(examples=1_000, steps=60)
