@@ -15,16 +15,26 @@ from tests.apps.pool import cast
 from workers.protocol.clock import unix_ms, utcnow
 from workers.protocol.ids import message_id
 
-START = utcnow()
+_moment = [utcnow()]
+
+
+def begin() -> None:
+    """A test begins now: what expires is counted by the real clock."""
+    _moment[0] = utcnow()
+
+
+def start() -> datetime:
+    """The moment that the test began."""
+    return _moment[0]
 
 
 def at(seconds: float) -> datetime:
-    return START + timedelta(seconds=seconds)
+    return start() + timedelta(seconds=seconds)
 
 
 def seasoned(**options: Any) -> Dispatcher:
     made = Dispatcher(at(-1000), **{"is_heard": lambda: True, **options})
-    made.last_round = START
+    made.last_round = start()
     return made
 
 
@@ -48,8 +58,9 @@ def rounds(dispatcher: Dispatcher, *moments: float) -> None:
         dispatcher.round(at(moment))
 
 
-def give(machine: cast.Machine, rita: User, now: datetime = START) -> cast.Assignment:
+def give(machine: cast.Machine, rita: User, now: datetime | None = None) -> cast.Assignment:
     """A task of Rita's, in the node's hands and waiting in its queue."""
+    now = now or start()
     submission.submit(rita, cast.embed("a", chunk_size=1), now)
     assert dispatch.Post().hand_out(now) == 1
     task = Task.objects.get(node=machine.node)

@@ -13,7 +13,19 @@ from apps.pool import broker, dispatch, node_states, presence, self_tests, submi
 from apps.pool.dispatcher import Dispatcher
 from apps.pool.models import Attempt, Task, TaskStatus
 from tests.apps.pool import cast
-from tests.apps.pool.presence_cast import START, at, beat, close, fresh, gateway_lives, give, hello, rounds, seasoned
+from tests.apps.pool.presence_cast import (
+    at,
+    beat,
+    begin,
+    close,
+    fresh,
+    gateway_lives,
+    give,
+    hello,
+    rounds,
+    seasoned,
+    start,
+)
 from workers.protocol.clock import unix_ms
 
 pytestmark = pytest.mark.django_db
@@ -21,7 +33,8 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(autouse=True)
 def services(platform_redis: Redis, nodes_broker: Redis) -> None:
-    """Both empty."""
+    """Both empty, and a test that begins now."""
+    begin()
 
 
 @pytest.fixture
@@ -35,9 +48,9 @@ def test_heartbeats_are_written_together_however_many_they_are(
 ) -> None:
     machines = [cast.machine(f"m{n}") for n in range(6)]
     for machine in machines:
-        beat(machine, START, load=55)
+        beat(machine, start(), load=55)
     with django_assert_num_queries(2):  # the update, and how many tasks wait
-        dispatcher.flush(START)
+        dispatcher.flush(start())
     assert {fresh(m).load for m in machines} == {55}
     assert all(m.node.last_seen_at > at(-1) for m in machines)
 
@@ -52,7 +65,7 @@ def test_an_older_heartbeat_never_replaces_a_newer_one(dispatcher: Dispatcher, a
 
 
 def test_a_kill_in_the_middle_of_a_flush_loses_no_heartbeat(dispatcher: Dispatcher, ada: cast.Machine) -> None:
-    beat(ada, START, load=33)
+    beat(ada, start(), load=33)
     assert presence.take_heartbeats()
     beat(ada, at(1), load=44)
     seasoned().flush(at(2))
@@ -65,7 +78,7 @@ def test_a_first_heartbeat_starts_the_self_test_and_passing_it_brings_the_node_o
     dispatcher: Dispatcher, embedder: Any
 ) -> None:
     new = cast.machine("new", status=NodeStatus.PENDING)
-    beat(new, START)
+    beat(new, start())
     rounds(dispatcher, 1)
     assert fresh(new).status == NodeStatus.SELF_TEST
     (task,) = Task.objects.filter(node=new.node)
@@ -79,9 +92,9 @@ def test_a_first_heartbeat_starts_the_self_test_and_passing_it_brings_the_node_o
 
 def test_a_node_in_self_test_gets_nobodys_work(dispatcher: Dispatcher, embedder: Any, rita: User) -> None:
     online, new = cast.machine("online"), cast.machine("new", status=NodeStatus.PENDING)
-    self_tests.start(new.node, START)
-    submission.submit(rita, cast.embed("a", "b", "c", "d", "e", "f", chunk_size=1), START)
-    dispatch.Post().hand_out(START)
+    self_tests.start(new.node, start())
+    submission.submit(rita, cast.embed("a", "b", "c", "d", "e", "f", chunk_size=1), start())
+    dispatch.Post().hand_out(start())
     assert Task.objects.filter(node=new.node, job__requester=rita).count() == 0
     assert Task.objects.filter(node=online.node, job__requester=rita).count() == 2
 
@@ -89,7 +102,7 @@ def test_a_node_in_self_test_gets_nobodys_work(dispatcher: Dispatcher, embedder:
 def test_missed_heartbeats_make_a_node_degraded_then_offline_and_free_its_work(
     dispatcher: Dispatcher, ada: cast.Machine, rita: User
 ) -> None:
-    beat(ada, START)
+    beat(ada, start())
     rounds(dispatcher, 0)
     task = give(ada, rita)
     rounds(dispatcher, 59)
@@ -114,7 +127,7 @@ def test_missed_heartbeats_make_a_node_degraded_then_offline_and_free_its_work(
 def test_a_node_that_passed_its_test_comes_back_by_being_heard(
     dispatcher: Dispatcher, ada: cast.Machine, status: NodeStatus
 ) -> None:
-    ada.node.move(status, node_states.MISSED, "Wait.", START, self_test_passed_at=START)
+    ada.node.move(status, node_states.MISSED, "Wait.", start(), self_test_passed_at=start())
     beat(ada, at(1))
     rounds(dispatcher, 2)
     assert fresh(ada).status == NodeStatus.ONLINE
@@ -122,7 +135,7 @@ def test_a_node_that_passed_its_test_comes_back_by_being_heard(
 
 
 def test_a_node_that_never_passed_its_test_comes_back_to_it(dispatcher: Dispatcher, ada: cast.Machine) -> None:
-    ada.node.move(NodeStatus.OFFLINE, node_states.SILENT, "Wait.", START, self_test_passed_at=None)
+    ada.node.move(NodeStatus.OFFLINE, node_states.SILENT, "Wait.", start(), self_test_passed_at=None)
     beat(ada, at(1))
     rounds(dispatcher, 2)
     assert fresh(ada).status == NodeStatus.SELF_TEST
@@ -131,7 +144,7 @@ def test_a_node_that_never_passed_its_test_comes_back_to_it(dispatcher: Dispatch
 def test_a_node_that_failed_its_test_is_tested_again_when_it_connects_not_when_it_beats(
     dispatcher: Dispatcher, ada: cast.Machine, platform_redis: Redis
 ) -> None:
-    ada.node.move(NodeStatus.DEGRADED, "Its self-test failed.", "See the doctor.", START, self_test_passed_at=None)
+    ada.node.move(NodeStatus.DEGRADED, "Its self-test failed.", "See the doctor.", start(), self_test_passed_at=None)
     beat(ada, at(1))
     rounds(dispatcher, 2)
     assert fresh(ada).status == NodeStatus.DEGRADED
@@ -144,7 +157,7 @@ def test_a_node_that_failed_its_test_is_tested_again_when_it_connects_not_when_i
 def test_a_node_that_was_put_out_does_not_come_back_by_itself(
     dispatcher: Dispatcher, ada: cast.Machine, platform_redis: Redis, status: NodeStatus
 ) -> None:
-    ada.node.move(status, "It cheated.", "Ask.", START, self_test_passed_at=START)
+    ada.node.move(status, "It cheated.", "Ask.", start(), self_test_passed_at=start())
     beat(ada, at(1))
     hello(platform_redis, ada, at(1))
     rounds(dispatcher, 2)
@@ -155,7 +168,7 @@ def test_silence_says_nothing_after_the_dispatchers_own_start(ada: cast.Machine,
     Node.objects.update(last_seen_at=at(-500))
     task = give(ada, rita, at(-400))
     Task.objects.update(lease_expires_at=at(-100))
-    new = Dispatcher(START, is_heard=lambda: True)
+    new = Dispatcher(start(), is_heard=lambda: True)
     rounds(new, 0, 10, 59)
     assert fresh(ada).status == NodeStatus.ONLINE
     assert Task.objects.get(pk=task.task_id).status == TaskStatus.CLAIMED
@@ -165,7 +178,7 @@ def test_silence_says_nothing_after_the_dispatchers_own_start(ada: cast.Machine,
 
 
 def test_silence_says_nothing_while_nodes_cannot_be_heard(ada: cast.Machine) -> None:
-    Node.objects.update(last_seen_at=START)
+    Node.objects.update(last_seen_at=start())
     heard: list[bool] = []
     deaf = seasoned(is_heard=lambda: bool(heard))
     rounds(deaf, 0, 61, 121, 200)
@@ -177,7 +190,7 @@ def test_silence_says_nothing_while_nodes_cannot_be_heard(ada: cast.Machine) -> 
 
 
 def test_silence_says_nothing_after_a_gap_of_the_dispatchers_own(dispatcher: Dispatcher, ada: cast.Machine) -> None:
-    Node.objects.update(last_seen_at=START)
+    Node.objects.update(last_seen_at=start())
     dispatcher.last_round = at(1)
     dispatcher.round(at(300))
     assert fresh(ada).status == NodeStatus.ONLINE
@@ -186,8 +199,8 @@ def test_silence_says_nothing_after_a_gap_of_the_dispatchers_own(dispatcher: Dis
 def test_a_closed_socket_takes_work_back_after_the_grace(
     dispatcher: Dispatcher, ada: cast.Machine, bert: cast.Machine, rita: User, platform_redis: Redis
 ) -> None:
-    Node.objects.update(connected=True, last_seen_at=START)
-    bert.node.move(NodeStatus.OFFLINE, "Off.", "On.", START)
+    Node.objects.update(connected=True, last_seen_at=start())
+    bert.node.move(NodeStatus.OFFLINE, "Off.", "On.", start())
     task = give(ada, rita)
     close(platform_redis, ada, at(1))
     gateway_lives(platform_redis, at(1.6))
@@ -207,7 +220,7 @@ def test_a_closed_socket_takes_work_back_after_the_grace(
 def test_a_reconnection_within_the_grace_keeps_the_work(
     dispatcher: Dispatcher, ada: cast.Machine, rita: User, platform_redis: Redis
 ) -> None:
-    Node.objects.update(connected=True, last_seen_at=START, self_test_passed_at=START)
+    Node.objects.update(connected=True, last_seen_at=start(), self_test_passed_at=start())
     task = give(ada, rita)
     close(platform_redis, ada, at(1))
     gateway_lives(platform_redis, at(1.6))
@@ -226,7 +239,7 @@ def test_a_reconnection_within_the_grace_keeps_the_work(
 def test_a_gateway_that_ends_takes_no_work_away(
     dispatcher: Dispatcher, ada: cast.Machine, rita: User, platform_redis: Redis
 ) -> None:
-    Node.objects.update(connected=True, last_seen_at=START)
+    Node.objects.update(connected=True, last_seen_at=start())
     task = give(ada, rita)
     gateway_lives(platform_redis, at(0.9))
     close(platform_redis, ada, at(1))
@@ -239,7 +252,7 @@ def test_a_gateway_that_ends_takes_no_work_away(
 def test_a_gateway_that_ends_within_the_grace_takes_no_work_away(
     dispatcher: Dispatcher, ada: cast.Machine, rita: User, platform_redis: Redis
 ) -> None:
-    Node.objects.update(connected=True, last_seen_at=START, self_test_passed_at=START)
+    Node.objects.update(connected=True, last_seen_at=start(), self_test_passed_at=start())
     task = give(ada, rita)
     close(platform_redis, ada, at(1))
     gateway_lives(platform_redis, at(1.6))
@@ -253,7 +266,7 @@ def test_a_gateway_that_ends_within_the_grace_takes_no_work_away(
 def test_a_heartbeat_from_before_the_close_does_not_bring_a_node_back(
     dispatcher: Dispatcher, ada: cast.Machine, platform_redis: Redis
 ) -> None:
-    Node.objects.update(connected=True, self_test_passed_at=START)
+    Node.objects.update(connected=True, self_test_passed_at=start())
     close(platform_redis, ada, at(1))
     gateway_lives(platform_redis, at(1.6))
     rounds(dispatcher, 2)
@@ -265,7 +278,7 @@ def test_a_heartbeat_from_before_the_close_does_not_bring_a_node_back(
 def test_a_node_drains_by_its_own_word_and_is_offline_once_it_stops(
     dispatcher: Dispatcher, ada: cast.Machine, platform_redis: Redis
 ) -> None:
-    Node.objects.update(connected=True, self_test_passed_at=START)
+    Node.objects.update(connected=True, self_test_passed_at=start())
     beat(ada, at(1), draining=True)
     rounds(dispatcher, 2)
     assert fresh(ada).status == NodeStatus.DRAINING
@@ -284,8 +297,8 @@ def test_a_node_drains_by_its_own_word_and_is_offline_once_it_stops(
 def test_an_operators_drain_outlasts_heartbeats_and_reconnections(
     dispatcher: Dispatcher, ada: cast.Machine, platform_redis: Redis, rita: User
 ) -> None:
-    submission.submit(rita, cast.embed("a", chunk_size=1), START)
-    nodes.drain(ada.node, now=START)
+    submission.submit(rita, cast.embed("a", chunk_size=1), start())
+    nodes.drain(ada.node, now=start())
     beat(ada, at(1))
     hello(platform_redis, ada, at(1))
     rounds(dispatcher, 2)
@@ -294,8 +307,8 @@ def test_an_operators_drain_outlasts_heartbeats_and_reconnections(
 
 
 def test_a_clock_that_is_off_is_a_degraded_state_until_it_is_right(dispatcher: Dispatcher, ada: cast.Machine) -> None:
-    Node.objects.update(self_test_passed_at=START)
-    beat(ada, at(40), sent_at=unix_ms(START))
+    Node.objects.update(self_test_passed_at=start())
+    beat(ada, at(40), sent_at=unix_ms(start()))
     rounds(dispatcher, 41)
     assert fresh(ada).status == NodeStatus.DEGRADED
     assert ada.node.reason == node_states.CLOCK
@@ -311,7 +324,7 @@ def test_a_revoked_node_loses_its_account_and_its_work(
     secret = broker.new_secret()
     Node.objects.filter(pk=ada.node.pk).update(broker_sha256=broker.digest_of(secret))
     broker.open_account(ada.node.pk, broker.digest_of(secret))
-    bert.node.move(NodeStatus.OFFLINE, "Off.", "On.", START)
+    bert.node.move(NodeStatus.OFFLINE, "Off.", "On.", start())
     task = give(ada, rita)
     nodes.revoke(fresh(ada), reason="It cheated.", now=at(1))
     rounds(dispatcher, 2)
@@ -325,7 +338,7 @@ def test_a_revoked_node_loses_its_account_and_its_work(
 def test_a_suspended_nodes_work_goes_to_others(
     dispatcher: Dispatcher, ada: cast.Machine, bert: cast.Machine, rita: User
 ) -> None:
-    bert.node.move(NodeStatus.OFFLINE, "Off.", "On.", START)
+    bert.node.move(NodeStatus.OFFLINE, "Off.", "On.", start())
     task = give(ada, rita)
     ada.node.refresh_from_db()
     nodes.suspend(ada.node, reason="Under review.", now=at(1))
