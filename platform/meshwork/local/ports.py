@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 # Below the kernel's range for outgoing connections, so that none of those takes the port before its server does.
 CHOICE = range(20_000, 32_000)
+_reserved: set[int] = set()
 
 
 def is_free(port: int) -> bool:
@@ -32,7 +33,7 @@ def reserve(port: int) -> bool:
 
     The reservation is a name in Linux's abstract socket space, which the kernel frees; elsewhere there is none.
     """
-    if not sys.platform.startswith("linux"):
+    if port in _reserved or not sys.platform.startswith("linux"):
         return True
     name = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -41,6 +42,7 @@ def reserve(port: int) -> bool:
         name.close()
         return False
     name.detach()  # the descriptor stays open until this process ends
+    _reserved.add(port)
     return True
 
 
