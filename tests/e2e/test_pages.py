@@ -182,7 +182,7 @@ def test_a_key_made_on_its_page_serves_the_openai_client(network: Network, brows
         page.goto("/keys")
         page.get_by_label("Name").fill("notebook")
         page.get_by_role("button", name="Make the key").click()
-        key = re.findall(r"mk_\w+", page.get_by_role("main").inner_text())[0]
+        key = re.findall(r"mk_[\w-]{43}", page.get_by_role("main").inner_text())[0]
         with OpenAI(base_url=f"{network.site}/v1", api_key=key) as client:
             answer = client.embeddings.create(model="all-MiniLM-L6-v2", input=["one text", "another"])
         assert [len(row.embedding) for row in answer.data] == [384, 384]
