@@ -38,6 +38,9 @@ def create(now: datetime) -> bool:
     if (home / "key_list.json").exists():
         return False
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # Left by a creation that was killed: nothing has been signed with these.
+    for half_made in ("root.key", "signing.key", "sealing.key", "data.key"):
+        (home / half_made).unlink(missing_ok=True)
     root, signing, sealing = SigningKey.generate(), SigningKey.generate(), SealingKey.generate()
     keys = [
         {"kid": signing.kid, "public": b64(signing.public), "purpose": "platform"},
