@@ -70,6 +70,12 @@ if not IS_WORKER:
 boot()
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Workers inherit the controller's environment; without this one they would load its settings, not their own."""
+    if not IS_WORKER and config.getoption("dist", "no") != "no":
+        os.environ.pop("DJANGO_SETTINGS_MODULE", None)
+
+
 def emptied(variable: str) -> Iterator[Redis]:
     """The administrator's client of a Valkey that holds nothing, and no account but the administrator's afterwards."""
     with Redis.from_url(os.environ[variable]) as client:
