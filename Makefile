@@ -51,7 +51,8 @@ format: setup-test ## Put the code into the house's form
 	@.venv/bin/djade --target-version 5.2 $$(git ls-files 'templates/*.html') || true
 
 test: lint frontend-check ## Every check and the tests, with seeded samples
-	@.venv/bin/pytest -q -n 2 --dist loadscope --timeout 300 -p no:cacheprovider --hypothesis-seed=$(SEED)
+	@.venv/bin/pytest -q -n 2 --dist loadscope --timeout 300 -p no:cacheprovider --hypothesis-seed=$(SEED) --ignore=tests/e2e
+	@.venv/bin/pytest tests/e2e -q --timeout 600 -p no:cacheprovider
 
 test-long: setup-test ## The long suites: millions of cases, chaos and soak
 	@.venv/bin/pytest -q -m long --timeout 3600 -p no:cacheprovider --hypothesis-seed=$(SEED) --durations=20
