@@ -35,7 +35,7 @@ def by_size(text: str, max_chunk: int) -> list[str]:
 def by_paragraph(text: str, max_chunk: int) -> list[str]:
     """Split on blank lines and group neighbours up to `max_chunk`; a longer paragraph is cut by size."""
     chunks: list[str] = []
-    for paragraph in _BLANK_LINE.split(text.strip()):
+    for paragraph in map(str.strip, _BLANK_LINE.split(text.strip())):
         if chunks and len(chunks[-1]) + 2 + len(paragraph) <= max_chunk:
             chunks[-1] = f"{chunks[-1]}\n\n{paragraph}"
         else:

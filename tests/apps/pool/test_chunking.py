@@ -1,7 +1,7 @@
 """Cutting prompts into chunks, for any prompt."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from apps.pool import chunking
@@ -54,6 +54,7 @@ def test_a_chunk_of_nothing_is_refused() -> None:
         chunking.split("a b c", "split-by-size", 0)
 
 
+@example("0\n\n0 \n\n0", 5, "split-by-paragraph")
 @given(PROMPTS, SIZES, st.sampled_from(["split-by-paragraph", "split-by-size"]))
 def test_chunks_fit_and_nothing_but_space_is_lost(prompt: str, size: int, strategy: str) -> None:
     chunks = chunking.split(prompt, strategy, size)
