@@ -3,8 +3,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
 UV_VERSION := 0.13.8
-BASE_EXTRAS := platform,embedded
-TEST_EXTRAS := platform,embedded,gguf,test,bench
+BASE_EXTRAS := platform,embedded,trading
+TEST_EXTRAS := platform,embedded,trading,gguf,test,bench
 SEED ?= 20260101
 # What the settings need to be read by checks that touch no service.
 CHECK_ENV := MESH_ENV=test MESH_SECRET_KEY=checks MESH_DATA_DIR=.meshwork MESH_DATABASE_URL=postgres://none@127.0.0.1:1/none \

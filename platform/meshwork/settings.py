@@ -39,6 +39,7 @@ INSTALLED_APPS = [
     "apps.operators",
     "apps.models",
     "apps.pool",
+    "apps.trading",
     "meshwork",
     "unfold",
     "django.contrib.admin",

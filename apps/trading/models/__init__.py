@@ -1,0 +1,39 @@
+"""Rows of trading, by what they are about."""
+
+from apps.trading.models.decisions import Decision, State, StateChange, TradingState, Verdict
+from apps.trading.models.markets import Candle, CandleFault, MarketClock, Source
+from apps.trading.models.orders import Fill, Order, OrderStatus, Plan, PlanStatus, Position, Purpose, Side
+from apps.trading.models.rounds import Round, RoundMessage, RoundStatus
+from apps.trading.models.scans import Scan, ScanTarget
+from apps.trading.models.signals import Direction, Outcome, Prediction, Signal, SignalKind, SignalStatus
+
+__all__ = [
+    "Candle",
+    "CandleFault",
+    "Decision",
+    "Direction",
+    "Fill",
+    "MarketClock",
+    "Order",
+    "OrderStatus",
+    "Outcome",
+    "Plan",
+    "PlanStatus",
+    "Position",
+    "Prediction",
+    "Purpose",
+    "Round",
+    "RoundMessage",
+    "RoundStatus",
+    "Scan",
+    "ScanTarget",
+    "Side",
+    "Signal",
+    "SignalKind",
+    "SignalStatus",
+    "Source",
+    "State",
+    "StateChange",
+    "TradingState",
+    "Verdict",
+]
