@@ -1,13 +1,15 @@
 """What nodes say of their attempts. A result counts once: by a compare-and-set on (task, attempt, node)."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from hashlib import sha256
 from typing import Any, Literal
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Value
+from django.db.models.functions import Coalesce, Greatest
 
 from apps.core import platform_keys
 from apps.ledger import accounts, holds, settlement
@@ -163,7 +165,10 @@ def _accept(task: Task, accepted: Accepted, node: Node, now: datetime) -> Outcom
     """Complete the task, store its result, count and pay it, all or nothing."""
     job = progress.locked(task.job_id)
     task.attempt, task.node_id = accepted.body.attempt, node.pk
-    if not progress.move(task, HELD, TaskStatus.COMPLETED, completed_at=now):
+    began = now - timedelta(milliseconds=accepted.body.duration_ms)
+    # A short attempt is not announced: its node's signed duration tells when it began.
+    started_at = Coalesce("started_at", Greatest("claimed_at", Value(began)))
+    if not progress.move(task, HELD, TaskStatus.COMPLETED, completed_at=now, started_at=started_at):
         return _outcome(task.pk, task.attempt, node)
     Attempt.objects.filter(task=task, number=task.attempt).update(status=AttemptStatus.COMPLETED, ended_at=now)
     _store(job, task, accepted, node, now)

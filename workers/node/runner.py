@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from workers.engines import EngineError, EngineResult, Engines
+from workers.node.announcing import Announcement
 from workers.node.api import NodeApi
 from workers.node.cache import ArtifactCache, CacheError
 from workers.node.errors import NodeError, PlatformRefused, PlatformUnreachable, TaskRefused
@@ -77,22 +78,18 @@ class Runner:
             self.state.end(task.task)
 
     def work(self, task: TaskRun) -> str:
-        """Say that it runs, run it, post what came of it."""
+        """Run it, say that it runs where that takes a while, post what came of it."""
         fields = {"task": task.task, "job": task.job, "attempt": task.attempt}
-        try:
-            status = str(self.api.started(task.task, task.attempt).get("status", "running"))
-        except PlatformRefused as error:
-            if error.status < 500:
-                return error.code
-            status = "running"
-        except PlatformUnreachable:
-            # The lease decides: a result posted within it still counts.
-            status = "running"
+        announcement = Announcement(self.api, task)
+        status = announcement.confirmed()
+        if status == "running":
+            start = time.perf_counter()
+            with announcement:
+                result, fault = self.compute(task)
+            status = announcement.status
         if status != "running":
-            logger.info("The task was taken back before it ran", extra={**fields, "status": status})
+            logger.info("The task was taken back", extra={**fields, "status": status})
             return status
-        start = time.perf_counter()
-        result, fault = self.compute(task)
         duration_ms = int((time.perf_counter() - start) * 1000)
         outcome = self.post(task, self.result_body(task, result, fault, duration_ms))
         logger.info("Task done", extra={**fields, "outcome": outcome, "ok": fault is None, "duration_ms": duration_ms})

@@ -1,6 +1,7 @@
 """One task on a node: verified before anything else, run, signed, sealed, posted; nothing else leaves a trace."""
 
 import json
+import time
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from hashlib import sha256
@@ -30,6 +31,8 @@ class Shouting:
         texts = json.loads(payload)["inputs"]
         if "fail" in params:
             raise PayloadRefused("told to fail")
+        if "slow" in params:
+            time.sleep(0.3)
         return EngineResult(json.dumps([t.upper() for t in texts]).encode(), len(texts), 2, 0)
 
 
@@ -86,7 +89,7 @@ def test_a_task_is_run_and_its_result_is_signed_and_sealed_to_the_platform(
     assert body["result_sha256"] == sha256(plain).hexdigest()
     assert body["sealed_sha256"] == sha256(sealed).hexdigest()
     assert (body["ok"], body["usage"]["items"]) == (True, 2)
-    assert [path for path, _ in platform.received] == ["/tasks/tsk_1/started", "/results/tsk_1"]
+    assert [path for path, _ in platform.received] == ["/results/tsk_1"]
     assert runner.state.running() == []
     assert runner.state.kept_results() == []
 
@@ -116,7 +119,7 @@ def test_a_replayed_task_is_refused_also_after_a_restart(platform: Platform, run
     runner.run(raw)
     runner.replay = SqliteReplayGuard(tmp_path / "replay.sqlite3")
     assert runner.run(raw) == "replayed"
-    assert len(platform.received) == 2
+    assert len(platform.received) == 1
 
 
 def test_a_payload_sealed_to_another_node_is_reported_as_a_failure(
@@ -152,9 +155,20 @@ def test_a_cancelled_task_is_not_run(platform: Platform, runner: Runner) -> None
     assert platform.received == []
 
 
-def test_a_task_that_was_taken_back_is_not_run(platform: Platform, runner: Runner) -> None:
+def test_a_generation_that_was_taken_back_is_not_run(platform: Platform, runner: Runner) -> None:
     platform.answers["started"] = (200, {"status": "superseded"})
-    assert runner.run(platform.task(runner.sealing_key.public, PAYLOAD)) == "superseded"
+    assert runner.run(platform.task(runner.sealing_key.public, PAYLOAD, kind="generate")) == "superseded"
+    assert [path for path, _ in platform.received] == ["/tasks/tsk_1/started"]
+
+
+def test_work_that_takes_a_while_is_announced_while_it_runs(platform: Platform, runner: Runner) -> None:
+    assert runner.run(platform.task(runner.sealing_key.public, PAYLOAD, params={"slow": 1})) == "running"
+    assert [path for path, _ in platform.received] == ["/tasks/tsk_1/started", "/results/tsk_1"]
+
+
+def test_the_result_of_work_that_was_taken_back_meanwhile_is_not_posted(platform: Platform, runner: Runner) -> None:
+    platform.answers["started"] = (200, {"status": "cancelled"})
+    assert runner.run(platform.task(runner.sealing_key.public, PAYLOAD, params={"slow": 1})) == "cancelled"
     assert [path for path, _ in platform.received] == ["/tasks/tsk_1/started"]
 
 
