@@ -24,11 +24,14 @@ class Spec:
     high: int | None
     unit: str
     meaning: str
+    choices: tuple[str, ...] = ()
 
     def check(self, name: str, value: Any) -> None:
         """Raise unless `value` has the default's type and lies within the bounds."""
         if type(value) is not type(self.default):
             raise ParameterRefused(f"{name} takes a {type(self.default).__name__}, not {value!r}.")
+        if self.choices and value not in self.choices:
+            raise ParameterRefused(f"{name} is one of {', '.join(self.choices)}.")
         if self.low is not None and isinstance(value, int) and value < self.low:
             raise ParameterRefused(f"{name} is at least {self.low} {self.unit}.")
         if self.high is not None and isinstance(value, int) and value > self.high:
@@ -74,6 +77,61 @@ PARAMETERS: dict[str, Spec] = {
     "pool.job_expiry_s": Spec(86_400, 60, 30 * 86_400, "s", "Time after which an unfinished job fails."),
     "pool.jobs_per_minute": Spec(10, 1, 10**6, "jobs", "Jobs one requester may submit in a minute."),
     "pool.jobs_per_hour": Spec(100, 1, 10**7, "jobs", "Jobs one requester may submit in an hour."),
+    "risk.profile": Spec(
+        "playbook", None, None, "", "Which limits hold besides the common ones.", ("playbook", "institutional")
+    ),
+    "risk.pairs": Spec("BTC-USD,ETH-USD,SOL-USD", None, None, "", "Pairs that may be entered, separated by commas."),
+    "risk.capital_cents": Spec(1_300, 100, 10**11, "cents", "Capital at the beginning; realised results are added."),
+    "risk.min_trade_cents": Spec(100, 1, 10**9, "cents", "Smallest entry."),
+    "risk.signal_confidence_bp": Spec(5_500, 0, 10_000, "bp", "Confidence below which a signal is discarded."),
+    "risk.execute_confidence_bp": Spec(6_500, 0, 10_000, "bp", "Confidence below which a signal is not executed."),
+    "risk.min_hold_s": Spec(300, 0, 86_400, "s", "Shortest hold; stop losses and halts override it."),
+    "risk.take_profit_bp": Spec(50, 1, 10_000, "bp", "Gain at which a position is closed."),
+    "risk.stop_loss_bp": Spec(30, 1, 9_999, "bp", "Loss at which a position is closed."),
+    "risk.cooldown_s": Spec(1_800, 0, 7 * 86_400, "s", "Time between two entries of one pair."),
+    "risk.accuracy_pause_bp": Spec(4_500, 0, 10_000, "bp", "Accuracy below which trading pauses."),
+    "risk.accuracy_window_s": Spec(86_400, 60, 30 * 86_400, "s", "Time over which accuracy is looked at."),
+    "risk.accuracy_min_n": Spec(20, 1, 10_000, "signals", "Judged signals without which accuracy says nothing."),
+    "risk.accuracy_level_bp": Spec(500, 1, 5_000, "bp", "Level of the one-sided test of accuracy."),
+    "risk.max_leverage_bp": Spec(
+        10_000, 1, 10_000, "bp", "Most exposure in parts of equity; a spot venue lends nothing."
+    ),
+    "risk.fee_bp": Spec(10, 0, 1_000, "bp", "Fee of one side, where the venue states none."),
+    "risk.require_positive_ev": Spec(
+        True, None, None, "", "Refuse an entry whose expected value after fees is negative."
+    ),
+    "risk.venue_minimum_cents": Spec(100, 0, 10**6, "cents", "Smallest order, where the venue states none."),
+    "risk.exit_margin_bp": Spec(
+        100, 0, 5_000, "bp", "How much worse than its stop an exit may fill and must be possible."
+    ),
+    "risk.max_price_age_s": Spec(180, 60, 86_400, "s", "Age at which the last price is too old for an entry."),
+    "risk.playbook.max_trade_cents": Spec(500, 100, 10**9, "cents", "Largest entry."),
+    "risk.playbook.daily_loss_cents": Spec(200, 1, 10**9, "cents", "Loss of a UTC market day that halts it."),
+    "risk.playbook.max_open": Spec(3, 0, 1_000, "positions", "Most open positions."),
+    "risk.playbook.size_bp": Spec(200, 1, 10_000, "bp", "Entry in parts of capital, before confidence is counted."),
+    "risk.playbook.size_slope_milli": Spec(5_000, 0, 100_000, "1/1000", "Growth of an entry with confidence."),
+    "risk.playbook.size_from_bp": Spec(5_500, 0, 10_000, "bp", "Confidence from which an entry grows."),
+    "risk.institutional.max_position_bp": Spec(
+        1_000, 1, 10_000, "bp", "Largest position of a pair in parts of equity."
+    ),
+    "risk.institutional.daily_loss_bp": Spec(
+        300, 1, 10_000, "bp", "Loss of a UTC market day, of equity, that halts it."
+    ),
+    "risk.institutional.drawdown_bp": Spec(1_500, 1, 10_000, "bp", "Fall from the highest equity that halts trading."),
+    "risk.institutional.max_open": Spec(10, 0, 1_000, "positions", "Most open positions."),
+    "risk.institutional.correlation_bp": Spec(7_000, 0, 10_000, "bp", "Highest correlation with a pair that is held."),
+    "risk.institutional.breaker_bp": Spec(
+        500, 1, 10_000, "bp", "Fall of equity within the cooldown that breaks trading."
+    ),
+    "risk.institutional.breaker_cooldown_s": Spec(3_600, 60, 86_400, "s", "How long a break lasts."),
+    "risk.institutional.kelly_bp": Spec(2_500, 1, 10_000, "bp", "Part of the Kelly fraction that is entered."),
+    "risk.institutional.reject_score": Spec(80, 0, 100, "points", "Risk score above which an entry is refused."),
+    "risk.institutional.weight_confidence": Spec(25, 0, 100, "points", "Weight of lacking confidence in the score."),
+    "risk.institutional.weight_size": Spec(20, 0, 100, "points", "Weight of size in the score."),
+    "risk.institutional.weight_volatility": Spec(25, 0, 100, "points", "Weight of volatility in the score."),
+    "risk.institutional.weight_concentration": Spec(15, 0, 100, "points", "Weight of concentration in the score."),
+    "risk.institutional.weight_drawdown": Spec(15, 0, 100, "points", "Weight of drawdown in the score."),
+    "risk.institutional.volatility_full_bp": Spec(500, 1, 10_000, "bp", "Daily volatility that scores in full."),
 }
 
 _cache: dict[str, Any] = {}
