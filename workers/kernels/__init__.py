@@ -1,0 +1,1 @@
+"""Numerical kernels: pure functions of arrays, compiled when first called."""
