@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -25,6 +25,8 @@ LOCK = 0x6D657368
 TICK_S = 1.0
 SOON_S = 0.25
 GAP_S = 10
+# Rounds follow every hint, many a second; the sweeps need no more than this.
+SWEEP = timedelta(milliseconds=500)
 WELL_S = 10
 GATEWAY_DEAD_MS = 5_000
 BACK_OFF_S = (0.5, 5.0)
@@ -50,6 +52,7 @@ class Dispatcher:
         self.well_since = started_at
         self.reaper = Reaper(started_at)
         self.last_round = started_at
+        self.swept_at = datetime.min.replace(tzinfo=UTC)
         self.closing = False
         self._due: dict[str, float] = {}
 
@@ -63,12 +66,18 @@ class Dispatcher:
         if self.is_due("flush", FLUSH_S) or self.closing:
             self.flush(now)
         self.sockets(now)
+        if now - self.swept_at >= SWEEP:
+            self.sweep(now)
+        self.post.hand_out(now)
+        self.tend_broker(now)
+
+    def sweep(self, now: datetime) -> None:
+        """What time alone brings about: nodes that ended or fell silent, leases that ran out."""
+        self.swept_at = now
         node_states.sweep_ended(now)
         if now - self.well_since >= timedelta(seconds=2 * parameters.get("pool.heartbeat_s")):
             node_states.sweep_silent(now)
             self.reaper.reap(now)
-        self.post.hand_out(now)
-        self.tend_broker(now)
 
     def unwell(self, now: datetime) -> None:
         """The platform was away: what nodes could not say in that time is no silence of theirs."""

@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,21 +32,24 @@ class NodeState:
     def __init__(self, directory: Path) -> None:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.path = directory / "state.sqlite3"
+        # Kept open: whoever closes a file's last connection writes the whole journal back.
+        self._db = sqlite3.connect(self.path, timeout=10, check_same_thread=False)
+        self._lock = threading.Lock()
+        self._db.execute("PRAGMA journal_mode=WAL")
+        # The file outlives a kill at any moment; what only a power cut could lose here, the lease makes good.
+        self._db.execute("PRAGMA synchronous=NORMAL")
         with self.connect() as db:
             db.executescript(SCHEMA)
 
+    def __del__(self) -> None:
+        if hasattr(self, "_db"):
+            self._db.close()
+
     @contextmanager
     def connect(self) -> Iterator[sqlite3.Connection]:
-        """A connection of its own, committed and closed."""
-        db = sqlite3.connect(self.path, timeout=10)
-        try:
-            db.execute("PRAGMA journal_mode=WAL")
-            # The file outlives a kill at any moment; what only a power cut could lose here, the lease makes good.
-            db.execute("PRAGMA synchronous=NORMAL")
-            with db:
-                yield db
-        finally:
-            db.close()
+        """The connection for one transaction, committed at its end; threads take turns."""
+        with self._lock, self._db:
+            yield self._db
 
     def begin(self, task: str, attempt: int, pid: int) -> None:
         """An attempt starts here."""

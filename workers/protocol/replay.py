@@ -44,26 +44,24 @@ class SqliteReplayGuard:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._count = 0
-        with self._connect() as db:
-            db.execute("PRAGMA journal_mode=WAL")
-            db.execute(
+        self._lock = threading.Lock()
+        # Kept open: whoever closes a file's last connection writes the whole journal back.
+        self._db = sqlite3.connect(path, timeout=10, check_same_thread=False)
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=FULL")
+        with self._db:
+            self._db.execute(
                 "CREATE TABLE IF NOT EXISTS seen (sender TEXT, id TEXT, expires_at INTEGER, PRIMARY KEY (sender, id))"
             )
-        db.close()
 
-    def _connect(self) -> sqlite3.Connection:
-        db = sqlite3.connect(self.path, timeout=10)
-        db.execute("PRAGMA synchronous=FULL")
-        return db
+    def __del__(self) -> None:
+        if hasattr(self, "_db"):
+            self._db.close()
 
     def seen(self, sender: str, message_id: str, expires_at_ms: int) -> bool:
-        db = self._connect()
-        try:
-            with db:
-                if self._count % self.PRUNE_EVERY == 0:
-                    db.execute("DELETE FROM seen WHERE expires_at < ?", (int(time.time() * 1000) - 60_000,))
-                self._count += 1
-                row = (sender, message_id, expires_at_ms)
-                return db.execute("INSERT OR IGNORE INTO seen VALUES (?, ?, ?)", row).rowcount == 0
-        finally:
-            db.close()
+        with self._lock, self._db as db:
+            if self._count % self.PRUNE_EVERY == 0:
+                db.execute("DELETE FROM seen WHERE expires_at < ?", (int(time.time() * 1000) - 60_000,))
+            self._count += 1
+            row = (sender, message_id, expires_at_ms)
+            return db.execute("INSERT OR IGNORE INTO seen VALUES (?, ?, ?)", row).rowcount == 0
