@@ -88,7 +88,7 @@ PARAMETERS: dict[str, Spec] = {
     "risk.min_hold_s": Spec(300, 0, 86_400, "s", "Shortest hold; stop losses and halts override it."),
     "risk.take_profit_bp": Spec(50, 1, 10_000, "bp", "Gain at which a position is closed."),
     "risk.stop_loss_bp": Spec(30, 1, 9_999, "bp", "Loss at which a position is closed."),
-    "risk.cooldown_s": Spec(1_800, 0, 7 * 86_400, "s", "Time between two entries of one pair."),
+    "risk.cooldown_s": Spec(1_800, 0, 7 * 86_400, "s", "Time after a pair's last trade before it is entered."),
     "risk.accuracy_pause_bp": Spec(4_500, 0, 10_000, "bp", "Accuracy below which trading pauses."),
     "risk.accuracy_window_s": Spec(86_400, 60, 30 * 86_400, "s", "Time over which accuracy is looked at."),
     "risk.accuracy_min_n": Spec(20, 1, 10_000, "signals", "Judged signals without which accuracy says nothing."),

@@ -1,6 +1,6 @@
 """Rows of trading, by what they are about."""
 
-from apps.trading.models.decisions import Decision, State, StateChange, TradingState, Verdict
+from apps.trading.models.decisions import Decision, EquityMark, State, StateChange, TradingState, Verdict
 from apps.trading.models.markets import Candle, CandleFault, MarketClock, Source
 from apps.trading.models.orders import Fill, Order, OrderStatus, Plan, PlanStatus, Position, Purpose, Side
 from apps.trading.models.rounds import Round, RoundMessage, RoundStatus
@@ -12,6 +12,7 @@ __all__ = [
     "CandleFault",
     "Decision",
     "Direction",
+    "EquityMark",
     "Fill",
     "MarketClock",
     "Order",

@@ -60,7 +60,10 @@ class State(models.TextChoices):
 
 
 class TradingState(models.Model):
-    """The state of trading. One row. `until` is market time: a daily halt ends by itself."""
+    """The state of trading. One row. `until` is market time: a daily halt ends by itself.
+
+    `measured_from` is market time too: drawdown and accuracy count from when a person last resumed.
+    """
 
     state = models.CharField(max_length=8, choices=State, default=State.ACTIVE)
     rule = models.CharField(max_length=40, blank=True)
@@ -68,6 +71,7 @@ class TradingState(models.Model):
     next_step = models.CharField(max_length=300, blank=True)
     flattening = models.BooleanField(default=False)
     until = models.DateTimeField(null=True)
+    measured_from = models.DateTimeField(null=True)
     changed_at = models.DateTimeField(null=True)
 
     class Meta:
@@ -96,3 +100,18 @@ class StateChange(models.Model):
 
     def __str__(self) -> str:
         return f"{self.old} → {self.new}"
+
+
+class EquityMark(models.Model):
+    """What trading was worth at one market time: capital, results, open positions at the last price. Never updated."""
+
+    market_at = models.DateTimeField(unique=True)
+    equity_usd = models.DecimalField(max_digits=28, decimal_places=12)
+    pnl_usd = models.DecimalField(max_digits=28, decimal_places=12)
+    exposure_usd = models.DecimalField(max_digits=28, decimal_places=12)
+
+    class Meta:
+        ordering = ["-market_at"]
+
+    def __str__(self) -> str:
+        return f"{self.market_at:%Y-%m-%d %H:%M} {self.equity_usd}"
