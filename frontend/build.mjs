@@ -15,7 +15,9 @@ const SHIPPED = [
   "@fontsource-variable/geist",
   "@fontsource-variable/geist-mono",
   "daisyui",
+  "fancy-canvas",
   "htmx.org",
+  "lightweight-charts",
   "lucide-static",
   "tailwindcss",
   "uplot",
@@ -32,7 +34,7 @@ function styles() {
 async function scripts() {
   await build({
     absWorkingDir: here,
-    entryPoints: ["src/app.js", "src/chart.js"],
+    entryPoints: ["src/app.js", "src/chart.js", "src/trading.js"],
     bundle: true,
     format: "iife",
     minify: true,
@@ -69,7 +71,9 @@ function licences() {
     const about = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
     const kept = join(here, `licences/${name.replace("/", "-")}.txt`);
     const file = ["LICENSE", "LICENSE.md"].map((f) => join(folder, f)).find((f) => existsSync(f)) ?? kept;
-    return `${name} ${about.version} (${about.license})\n\n${readFileSync(file, "utf8").trim()}\n`;
+    const notice = join(here, `licences/${name.replace("/", "-")}.notice.txt`);
+    const texts = [file, notice].filter((f) => existsSync(f)).map((f) => readFileSync(f, "utf8").trim());
+    return `${name} ${about.version} (${about.license})\n\n${texts.join("\n\n")}\n`;
   });
   writeFileSync(join(out, "THIRD_PARTY.txt"), parts.join(`\n${"-".repeat(72)}\n\n`));
 }

@@ -42,21 +42,32 @@ function options(data, width) {
   };
 }
 
+function source(element) {
+  return element.querySelector("script[type='application/json']").textContent;
+}
+
 function draw(element) {
-  charts.get(element)?.destroy();
-  const data = JSON.parse(element.querySelector("script[type='application/json']").textContent);
+  charts.get(element)?.plot.destroy();
+  const text = source(element);
+  const data = JSON.parse(text);
   const rows = [data.x, ...data.series.map((one) => one.values)];
-  charts.set(element, new uPlot(options(data, element.clientWidth), rows, element));
+  charts.set(element, { text, plot: new uPlot(options(data, element.clientWidth), rows, element) });
+}
+
+// A morph takes the drawing away, since the server knows only its data, and may bring other data.
+function isDrawn(element) {
+  const chart = charts.get(element);
+  return chart !== undefined && chart.plot.root.isConnected && chart.text === source(element);
 }
 
 function scan() {
   for (const [element, chart] of charts) {
     if (element.isConnected) continue;
-    chart.destroy();
+    chart.plot.destroy();
     charts.delete(element);
   }
   for (const element of document.querySelectorAll("[data-chart]")) {
-    if (!charts.has(element)) draw(element);
+    if (!isDrawn(element)) draw(element);
   }
 }
 
