@@ -52,14 +52,18 @@ MOST_HOPS = 64
 
 @dataclass(frozen=True)
 class ZLimits:
-    """Of the z-score. The floors and the resolution keep a quiet baseline from making trifles look large."""
+    """Of the z-score.
+
+    The floors keep a quiet baseline from making trifles look large: with them half of the recorded pings of RIPE Atlas
+    pass the threshold as often as normal noise would (`bench/false_alarms.py` measures both halves).
+    """
 
     window: float = 50
     minimum: float = 10
     threshold: float = 2.5
     critical: float = 4.0
-    floor_ms: float = 0.1
-    floor_share: float = 0.001
+    floor_ms: float = 0.5
+    floor_share: float = 0.005
     moved_ms: float = 1.0
     base: float = 0.50
     per_z: float = 0.10
@@ -75,7 +79,7 @@ class TrendLimits:
 
     width: float = 20
     change: float = 0.3
-    significance: float = 4.0
+    significance: float = 3.0
     moved_ms: float = 1.0
     clamp: float = 3.0
     base: float = 0.40
