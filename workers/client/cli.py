@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from workers.client import account_commands, job_commands, node_commands, verify_command
+from workers.client import account_commands, job_commands, node_commands, scan_command, verify_command
 from workers.client.errors import ClientError
 from workers.client.output import print_json, words
 from workers.node.errors import NodeError
@@ -33,6 +33,7 @@ app.command("result")(job_commands.result)
 app.command("cancel")(job_commands.cancel)
 app.command("receipt")(job_commands.receipt)
 app.command("verify")(verify_command.verify)
+app.command("scan")(scan_command.scan)
 
 
 def fail(code: str, message: str, exit_code: int) -> int:

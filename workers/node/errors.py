@@ -7,7 +7,8 @@ NodeError
 ├── PlatformRefused
 ├── PlatformUnreachable
 ├── TrustBroken
-└── TaskRefused
+├── TaskRefused
+└── ScanFailed
 """
 
 
@@ -76,4 +77,13 @@ class TaskRefused(NodeError):
 
     def __init__(self, code: str, detail: str) -> None:
         self.code = code
+        super().__init__(detail)
+
+
+class ScanFailed(NodeError):
+    """The path to the host cannot be measured from here."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        self.code = code
+        self.exit_code = {"host_invalid": 2, "method_unknown": 2, "not_permitted": 6, "not_supported": 6}.get(code, 5)
         super().__init__(detail)
