@@ -61,12 +61,13 @@ def started(task_id: str, attempt: int, node: Node, now: datetime) -> Literal["r
     return "cancelled" if _standing(task, attempt, node) == "cancelled" else "superseded"
 
 
-def complete(envelope: Envelope, sealed: bytes, node: Node, now: datetime) -> Outcome:
+def complete(envelope: Envelope, sealed: bytes, node: Node, now: datetime, *, wake: bool = True) -> Outcome:
     """Take a node's result: an opened task.result envelope of that node, and the sealed bytes that came beside it.
 
     `completed`: accepted, stored and paid. `duplicate`: this very attempt was accepted before. `superseded`: the task
     is not this attempt's any more. `cancelled`: nobody wants it any more. `failed`: the node reported an error, or what
     it signed is no result of its task; the attempt is over. Raises NotAssigned or ResultRefused: nothing has changed.
+    Whoever refills the node's slot itself says `wake=False`, and the dispatcher is left alone.
     """
     body = decode_body("task.result", envelope.body)
     if not isinstance(body, TaskResult) or envelope.sender != node.pk:
@@ -88,7 +89,10 @@ def complete(envelope: Envelope, sealed: bytes, node: Node, now: datetime) -> Ou
         accepted = Accepted(body, envelope.raw, _opened(task, body, sealed, node))
     except AnswerInvalid as error:
         return fail_attempt(task.pk, body.attempt, node, "result_invalid", str(error), now)
-    return _accept(task, accepted, node, now)
+    outcome = _accept(task, accepted, node, now)
+    if wake:
+        hints.wake()
+    return outcome
 
 
 def fail_attempt(task_id: str, attempt: int, node: Node, code: str, detail: str, now: datetime) -> Outcome:
@@ -175,7 +179,6 @@ def _accept(task: Task, accepted: Accepted, node: Node, now: datetime) -> Outcom
     line = {"node": node.pk, "attempt": task.attempt, "index": task.index, "duration_ms": accepted.body.duration_ms}
     log.write([log.Line("task.completed", task.pk, job.pk, line)], now)
     progress.advance(job, now, done=1)
-    hints.wake()
     # Last, since the network's own accounts stay locked from here until the commit.
     if job.hold_id is not None:
         _pay(job.hold_id, task, node, now)

@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 
 from apps.core.errors import MeshError
 from apps.operators.models import Node, NodeStatus
-from apps.pool import broker, completion, leases, presence, sealing
+from apps.pool import broker, completion, dispatch, leases, presence, sealing
 from apps.pool.node_api.errors import BodyMalformed, NodeSuspended, NodeUnknown, TaskMismatch
 from apps.pool.node_api.http import RESULTS, answer, body_of, envelope_of
 from apps.pool.node_api.keys import open_from_node
@@ -157,4 +157,10 @@ def accept(posted: PostedResult, now: datetime, task_id: str | None = None) -> s
     envelope, body = open_from_node(posted.envelope, TaskResult, now, durable=False)
     if task_id is not None and body.task != task_id:
         raise TaskMismatch
-    return completion.complete(envelope, unb64(posted.sealed), node_of(envelope), now)
+    node = node_of(envelope)
+    on_broker = node.transport == Node.Transport.CELERY
+    outcome = completion.complete(envelope, unb64(posted.sealed), node, now, wake=not on_broker)
+    # Its slot is free again. Should this fail, the dispatcher's next round does it.
+    if on_broker:
+        dispatch.refill(node, utcnow())
+    return outcome
