@@ -66,7 +66,7 @@ def gather(
         fee_bp=limits.fee_bp,
         venue_minimum=limits.venue_minimum_cents * CENT,
     )
-    return facts if limits.correlation_bp is None else _with_returns(facts)
+    return _with_returns(facts) if pair and limits.correlation_bp is not None else facts
 
 
 def _held(now: datetime, limits: Limits) -> tuple[Held, ...]:

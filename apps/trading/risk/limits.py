@@ -1,7 +1,9 @@
 """The limits that hold now: the common ones and those of the profile, all of them governed parameters."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from decimal import Decimal
+from typing import Any
 
 from apps.core import parameters
 
@@ -78,11 +80,15 @@ class Limits:
 
 def current() -> Limits:
     """The limits as the network has them now."""
-    profile = parameters.get("risk.profile")
+    return of(parameters.get("risk.profile"), parameters.get)
+
+
+def of(profile: str, read: Callable[[str], Any]) -> Limits:
+    """The limits of a profile: its own parameters where it has them, else the common ones."""
     found = {}
     for field in fields(Limits):
         for name in (f"risk.{profile}.{field.name}", f"risk.{field.name}"):
             if name in parameters.PARAMETERS:
-                found[field.name] = parameters.get(name)
+                found[field.name] = read(name)
                 break
-    return Limits(**found)
+    return Limits(**found | {"profile": profile})

@@ -39,13 +39,19 @@ class Reserved:
 
 @dataclass(frozen=True)
 class Asked:
-    """What is to be decided. `usd` is the whole entry, at an order what its plan will hold; `order_usd` the one order."""
+    """What is to be decided: a signal, or one order of its plan.
+
+    `usd` is the whole entry of a signal, and at an order all that its plan will have bought with it; `order_usd` is
+    the one order and `quantity` its coins, of which `holding` are there to sell.
+    """
 
     stage: str
     side: str
     confidence_bp: int = 0
     usd: Decimal = ZERO
     order_usd: Decimal = ZERO
+    quantity: Decimal = ZERO
+    holding: Decimal = ZERO
     approved_usd: Decimal | None = None
     signal_id: str | None = None
     signal_at: datetime | None = None
@@ -88,19 +94,25 @@ class Facts:
         return max(ZERO, -(self.realised_today + min(self.unrealised, ZERO)))
 
     @property
+    def others(self) -> list[Held]:
+        """Positions but the one that is asked about, whose whole size is in the question."""
+        own = self.asked.signal_id
+        return [held for held in self.held if own is None or held.signal_id != own]
+
+    @property
     def exposure(self) -> Decimal:
-        """What is held at cost and what may still be bought."""
-        return sum((held.cost_usd for held in self.held), ZERO) + sum((item.usd for item in self.reserved), ZERO)
+        """What is held at cost, and what may still be bought."""
+        return sum((held.cost_usd for held in self.others), ZERO) + sum((item.usd for item in self.reserved), ZERO)
 
     def exposure_of(self, pair: str) -> Decimal:
         """The same of one pair."""
-        held = sum((held.cost_usd for held in self.held if held.pair == pair), ZERO)
+        held = sum((held.cost_usd for held in self.others if held.pair == pair), ZERO)
         return held + sum((item.usd for item in self.reserved if item.pair == pair), ZERO)
 
     @property
     def slots(self) -> int:
         """Positions that are open or may still open."""
-        return len(self.held) + sum(item.needs_slot for item in self.reserved)
+        return len(self.others) + sum(item.needs_slot for item in self.reserved)
 
     @property
     def stopped_loss_today(self) -> Decimal:
