@@ -7,6 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from apps.ledger.amounts import show
 from apps.ledger.models import Hold
@@ -16,7 +17,7 @@ from apps.pool.models import Job, Receipt, Task, TaskStatus
 SHOWN_DIMENSIONS = 6
 SHOWN_ROWS = 5
 SHOWN_CHUNKS = 200
-WAITING = (_("It waits for a free node."), _("Nothing to do: it begins by itself."))
+WAITING = (gettext_lazy("It waits for a free node."), gettext_lazy("Nothing to do: it begins by itself."))
 
 
 @dataclass(frozen=True)
