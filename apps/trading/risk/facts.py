@@ -146,11 +146,12 @@ def _peak(now: datetime, limits: Limits, state: TradingState, seconds: int | Non
         marks = marks.filter(market_at__gte=state.measured_from)
     if seconds is not None:
         marks = marks.filter(market_at__gt=now - timedelta(seconds=seconds))
+    begun = limits.capital_cents * CENT
     highest = marks.aggregate(usd=Max("pnl_usd"))["usd"]
-    if highest is None:
-        # Nobody has looked yet: the beginning counts, unless a person has drawn a line since.
-        return Decimal("-Infinity") if state.measured_from or seconds is not None else limits.capital_cents * CENT
-    return limits.capital_cents * CENT + Decimal(highest)
+    if state.measured_from is None and seconds is None:
+        # The beginning counts too, whether or not somebody looked then.
+        highest = max(highest or ZERO, ZERO)
+    return Decimal("-Infinity") if highest is None else begun + Decimal(highest)
 
 
 def _last_trade(pair: str, now: datetime, reserved: tuple[Reserved, ...], but: str) -> datetime | None:
