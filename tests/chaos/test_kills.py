@@ -18,7 +18,6 @@ from meshwork.local.directory import running_environment
 from workers.client.client import MeshClient
 from workers.client.errors import ClientError
 
-pytest_plugins = ["tests.e2e.conftest"]
 MODEL = "all-MiniLM-L6-v2"
 SEED = 20260101
 JOBS = 6
