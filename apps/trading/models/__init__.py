@@ -6,6 +6,7 @@ from apps.trading.models.orders import Fill, Order, OrderStatus, Plan, PlanStatu
 from apps.trading.models.rounds import Round, RoundMessage, RoundStatus
 from apps.trading.models.scans import Scan, ScanTarget
 from apps.trading.models.signals import Direction, Outcome, Prediction, Signal, SignalKind, SignalStatus
+from apps.trading.models.training import Objective, TrainedModel
 
 __all__ = [
     "Candle",
@@ -15,6 +16,7 @@ __all__ = [
     "EquityMark",
     "Fill",
     "MarketClock",
+    "Objective",
     "Order",
     "OrderStatus",
     "Outcome",
@@ -36,5 +38,6 @@ __all__ = [
     "State",
     "StateChange",
     "TradingState",
+    "TrainedModel",
     "Verdict",
 ]
