@@ -7,3 +7,9 @@ class TradingConfig(AppConfig):
     name = "apps.trading"
     label = "trading"
     verbose_name = "Trading"
+
+    def ready(self) -> None:
+        from apps.core import live
+
+        live.register_topic("desk", lambda user, rest: not rest)
+        live.register_topic("scans", lambda user, rest: not rest)

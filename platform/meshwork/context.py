@@ -39,6 +39,7 @@ GROUPS = (
         (
             Entry("/overview", _("Overview"), "gauge"),
             Entry("/models", _("Models"), "box"),
+            Entry("/trading/scans", _("Scans"), "radar"),
             Entry("/ledger", _("Ledger"), "blocks"),
         ),
     ),
@@ -48,7 +49,11 @@ GROUPS = (
     ),
     Group(
         _("Use"),
-        (Entry("/jobs", _("Jobs"), "list-checks"), Entry("/jobs/new", _("New job"), "plus")),
+        (
+            Entry("/jobs", _("Jobs"), "list-checks"),
+            Entry("/jobs/new", _("New job"), "plus"),
+            Entry("/trading", _("Trading desk"), "chart-candlestick"),
+        ),
     ),
     Group(
         _("Account"),
@@ -58,6 +63,7 @@ GROUPS = (
 PUBLIC = (
     Entry("/overview", _("Overview"), "gauge"),
     Entry("/models", _("Models"), "box"),
+    Entry("/trading", _("Trading"), "chart-candlestick"),
     Entry("/ledger", _("Ledger"), "blocks"),
     Entry("/api/docs", _("API"), "terminal"),
 )

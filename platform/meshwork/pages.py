@@ -40,7 +40,16 @@ VERIFYING = """\
 mesh receipt job_… --output receipt.json
 mesh verify receipt.json --root {root}"""
 # Where a whole id leads, by its prefix.
-PLACES = {"job": "/jobs/{id}", "node": "/nodes/{id}", "mdl": "/models/{id}", "txn": "/ledger/transfers/{id}"}
+PLACES = {
+    "job": "/jobs/{id}",
+    "node": "/nodes/{id}",
+    "mdl": "/models/{id}",
+    "txn": "/ledger/transfers/{id}",
+    "sig": "/trading/signals/{id}",
+    "dec": "/trading/decisions/{id}",
+    "rnd": "/trading/rounds/{id}",
+    "pln": "/trading/orders/{id}",
+}
 
 
 def landing(request: HttpRequest) -> HttpResponse:

@@ -29,4 +29,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("apps.ledger.urls")),
     path("", include("apps.pool.urls")),
     path("", include("apps.pool.api_urls")),
+    path("", include("apps.trading.urls")),
 ]

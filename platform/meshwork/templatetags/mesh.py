@@ -11,10 +11,16 @@ from workers.protocol.clock import utcnow
 register = template.Library()
 
 TONES = {
-    "good": {"online", "completed", "settled", "approved", "active", "verified", "accepted", "paid", "sealed", "done"},
-    "wait": {"pending", "queued", "submitted", "degraded", "draining", "self_test", "held", "warning", "unlocking"},
-    "busy": {"running", "claimed", "scheduled", "verifying", "settling", "now"},
-    "bad": {"offline", "failed", "rejected", "revoked", "suspended", "timed_out", "error"},
+    "good": {
+        *{"online", "completed", "settled", "approved", "active", "verified", "accepted", "paid", "sealed", "done"},
+        *{"certified", "filled", "acted", "allow"},
+    },
+    "wait": {
+        *{"pending", "queued", "submitted", "degraded", "draining", "self_test", "held", "warning", "unlocking"},
+        *{"reducing", "paused", "partial", "unknown", "prepared"},
+    },
+    "busy": {"running", "claimed", "scheduled", "verifying", "settling", "now", "open"},
+    "bad": {"offline", "failed", "rejected", "revoked", "suspended", "timed_out", "error", "halted"},
 }
 TONE_OF = {status: tone for tone, statuses in TONES.items() for status in statuses}
 AGES = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))

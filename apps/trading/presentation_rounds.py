@@ -1,0 +1,242 @@
+"""What pages show of a consensus round: each oracle's steps, its vote and weight, and how far the signatures reach."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Case, QuerySet, When
+from django.utils.translation import gettext as _
+
+from apps.core.models import FaultEvidence
+from apps.trading.models import Round, RoundMessage, RoundStatus
+from apps.trading.presentation import payload, percent, price
+
+STEPS = ("commit", "reveal", "prevote", "precommit")
+PRICE_UNITS = 10**8
+SHOWN_MESSAGES = 200
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One step of one oracle: done, todo, or twice where it signed two different messages."""
+
+    step: str
+    state: str
+    at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Oracle:
+    """One member's line."""
+
+    owner: str
+    node: str
+    weight: int
+    share: str
+    marks: list[Mark]
+    proposed: bool
+    action: str
+    confidence: str
+    price: str
+
+
+@dataclass(frozen=True)
+class Quorum:
+    """How much of the weight, and how many owners, have signed; and what is needed."""
+
+    signed: int
+    total: int
+    needed: int
+    owners: int
+    owners_needed: int
+    members: int
+
+    @property
+    def reached(self) -> bool:
+        """Whether both are enough."""
+        return self.signed >= self.needed and self.owners >= self.owners_needed
+
+
+@dataclass(frozen=True)
+class Message:
+    """One message as it came."""
+
+    signer: str
+    step: str
+    view: int
+    digest: str
+    at: datetime
+    says: str
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A filed case against a member."""
+
+    kind: str
+    accused: str
+    digest: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class RoundView:
+    """A round as the desk and its own page show it."""
+
+    row: Round
+    pair: str
+    oracles: list[Oracle]
+    quorum: Quorum
+    outcome: dict[str, str]
+    messages: list[RoundMessage]
+
+
+def current() -> RoundView | None:
+    """The round that is under way, or else the last one."""
+    open_first = Case(When(status=RoundStatus.OPEN, then=0), default=1)
+    row = Round.objects.select_related("signal").order_by(open_first, "-started_at").first()
+    return view(row) if row else None
+
+
+def recent() -> QuerySet[Round]:
+    """Rounds, the newest first, without what is large in them."""
+    return Round.objects.select_related("signal").defer("start", "certificate", "members").order_by("-started_at")
+
+
+def view(row: Round) -> RoundView:
+    """The round from its row and messages: one query."""
+    messages = list(row.messages.order_by("pk"))
+    said = spoken(messages)
+    total = sum(int(member["weight"]) for member in row.members) or 1
+    oracles = [oracle(member, said[str(member["owner"])], total, row.view) for member in row.members]
+    return RoundView(row, pair_of(row), oracles, quorum(row, oracles, said), outcome(row.outcome), messages)
+
+
+def pair_of(row: Round) -> str:
+    """The pair that the round is about."""
+    return row.signal.pair if row.signal else str(row.subject.get("symbol") or row.subject.get("pair") or "")
+
+
+def spoken(messages: Iterable[RoundMessage]) -> dict[str, list[RoundMessage]]:
+    """Messages by their signer."""
+    found: dict[str, list[RoundMessage]] = defaultdict(list)
+    for message in messages:
+        found[message.signer].append(message)
+    return found
+
+
+def oracle(member: dict[str, Any], messages: list[RoundMessage], total: int, at_view: int) -> Oracle:
+    """One member and what it has said."""
+    revealed = next((body(message) for message in messages if message.step == "reveal"), {})
+    seen = revealed.get("observation") if isinstance(revealed.get("observation"), dict) else {}
+    votes = observation(seen or {})
+    return Oracle(
+        owner=str(member["owner"]),
+        node=str(member.get("node", "")),
+        weight=int(member["weight"]),
+        share=percent(int(member["weight"]) / total),
+        marks=[mark(step, messages, at_view) for step in STEPS],
+        proposed=any(message.step == "propose" for message in messages),
+        action=votes["action"],
+        confidence=votes["confidence"],
+        price=votes["price"],
+    )
+
+
+def mark(step: str, messages: list[RoundMessage], at_view: int) -> Mark:
+    """Whether a step is done; votes count in the round's view, what comes before them in any."""
+    votes = step in {"prevote", "precommit"}
+    found = [one for one in messages if one.step == step and (not votes or one.view == at_view)]
+    if not found:
+        return Mark(step, "todo")
+    return Mark(step, "twice" if len({one.digest for one in found}) > 1 else "done", found[0].received_at)
+
+
+def body(message: RoundMessage) -> dict[str, Any]:
+    """What a message says."""
+    found = payload(message.envelope).get("body")
+    return found if isinstance(found, dict) else {}
+
+
+def observation(seen: dict[str, Any]) -> dict[str, str]:
+    """A vote or outcome in words: confidence from basis points, price from hundred-millionths of a dollar."""
+    confidence, paid = seen.get("confidence_bp"), str(seen.get("price") or "")
+    return {
+        "action": str(seen.get("action") or ""),
+        "confidence": f"{int(confidence) / 10_000:.2f}" if isinstance(confidence, int) else "",
+        "price": price(int(paid) / PRICE_UNITS) if paid.isdecimal() and int(paid) else "",
+    }
+
+
+def outcome(found: dict[str, Any] | None) -> dict[str, str]:
+    """The certified outcome in words; empty before there is one."""
+    return observation(found) if found else {}
+
+
+def quorum(row: Round, oracles: list[Oracle], said: dict[str, list[RoundMessage]]) -> Quorum:
+    """Weight and owners that precommitted to one block in the round's view, of what is needed."""
+    weights = {one.owner: one.weight for one in oracles}
+    backers: dict[str, set[str]] = defaultdict(set)
+    for owner in weights:
+        for message in said.get(owner, []):
+            if message.step == "precommit" and message.view == row.view:
+                backers[str(body(message).get("value") or "")].add(owner)
+    backers.pop("", None)
+    best = max(backers.values(), key=lambda owners: sum(weights[owner] for owner in owners), default=set())
+    total = sum(weights.values())
+    return Quorum(
+        signed=sum(weights[owner] for owner in best),
+        total=total,
+        needed=2 * total // 3 + 1,
+        owners=len(best),
+        owners_needed=2 * len(weights) // 3 + 1,
+        members=len(weights),
+    )
+
+
+def said_by(message: RoundMessage) -> str:
+    """A message in a few words."""
+    found = body(message)
+    if message.step == "reveal" and isinstance(found.get("observation"), dict):
+        vote = observation(found["observation"])
+        return " ".join(filter(None, (vote["action"], vote["confidence"], vote["price"])))
+    if message.step in {"prevote", "precommit"} and not found.get("value"):
+        return _("nothing: it does not agree in this view")
+    return str(found.get("value") or found.get("commitment") or "")[:16]
+
+
+def detail(row: Round) -> dict[str, Any]:
+    """The context of a round's page."""
+    shown = view(row)
+    return {
+        "round": shown,
+        "sent": [
+            Message(one.signer, one.step, one.view, one.digest, one.received_at, said_by(one))
+            for one in shown.messages[:SHOWN_MESSAGES]
+        ],
+        "more": max(0, len(shown.messages) - SHOWN_MESSAGES),
+        "evidence": evidence_in(row),
+        "predictions": list(row.predictions.select_related("node").order_by("node__name")),
+        "plans": list(row.plans.order_by("created_at")),
+        "command": f"mesh verify {row.pk}.certificate.json",
+        "pinned": f"mesh verify {row.pk}.certificate.json --block {row.block_hash}" if row.block_hash else "",
+    }
+
+
+def evidence_in(row: Round) -> list[Evidence]:
+    """Cases filed against members for what they signed in this round."""
+    names = {str(member.get(key)) for member in row.members for key in ("owner", "node", "kid")}
+    cases = FaultEvidence.objects.filter(accused__in=names, at__gte=row.started_at).order_by("at")[:100]
+    return [Evidence(one.kind, one.accused, one.digest, one.at) for one in cases if concerns(one.evidence, row.pk)]
+
+
+def concerns(value: Any, round_id: str) -> bool:
+    """Whether evidence names the round, in the open or within one of its signed messages."""
+    if isinstance(value, dict):
+        if value.get("round") == round_id:
+            return True
+        inner = [payload(value)] if "payload" in value else []
+        return any(concerns(one, round_id) for one in (*value.values(), *inner))
+    return isinstance(value, list) and any(concerns(one, round_id) for one in value)
