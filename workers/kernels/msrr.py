@@ -1,8 +1,8 @@
 """MSRR: portfolios over feature-managed returns, by two objectives. Pure; float64; seedless, so deterministic.
 
-Mean-semivariance robust-return utility (the default): w·median − λ·√(wᵀΣ₋w) − costs, over weights in [0, 1] that sum to
+Mean-semivariance robust-return utility (the default): w·median - λ·√(wᵀΣ₋w) - costs, over weights in [0, 1] that sum to
 one, Σ₋ the covariance of returns clipped above zero, shrunk towards constant correlation.
-Maximum-Sharpe-ratio regression: argmin mean((1 − w·R)²) + ridge·‖w‖², whose minimiser is proportional to the portfolio
+Maximum-Sharpe-ratio regression: argmin mean((1 - w·R)²) + ridge·‖w‖², whose minimiser is proportional to the portfolio
 of the highest Sharpe ratio (Britten-Jones 1999; Kelly and Xiu 2023, 5.3).
 """
 
@@ -29,7 +29,7 @@ class Utility:
 
 
 def checked(returns: Array, least: int = 2) -> Array:
-    """Returns (periods, assets) as float64. Raises ValueError for another shape, too few rows, or a value not finite."""
+    """Returns (periods, assets) as float64. Raises ValueError for another shape, too few rows, or NaN."""
     values = np.ascontiguousarray(returns, np.float64)
     if values.ndim != 2 or values.shape[0] < least or values.shape[1] < 1:
         raise ValueError(f"returns have the shape (periods, assets) with {least} periods or more")
@@ -91,7 +91,7 @@ def mean_semivariance(returns: Array, previous: Array | None = None, settings: U
 
 
 def max_sharpe(returns: Array, ridge: float = 10.0) -> Array:
-    """Weights (assets,) of maximum-Sharpe regression; `ridge` in units of the mean squared return × periods ÷ 100."""
+    """Weights (assets,) of maximum-Sharpe regression; `ridge` in units of the mean squared return * periods ÷ 100."""
     values = checked(returns)
     if ridge <= 0:
         raise ValueError("ridge is positive")

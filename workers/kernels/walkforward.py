@@ -1,6 +1,7 @@
 """Purged walk-forward splits, Sharpe ratios, and a permutation test by blocks. Pure; the seed is an argument."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ def splits(rows: int, folds: int, purge: int, least: int) -> Iterator[tuple[slic
     if folds < 1 or purge < 0 or least < 1 or room < folds:
         raise ValueError(f"{rows} rows do not suffice for {folds} folds after {least} and a purge of {purge}")
     edges = [least + purge + room * fold // folds for fold in range(folds + 1)]
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         yield slice(0, start - purge), slice(start, end)
 
 
