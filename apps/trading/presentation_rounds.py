@@ -32,6 +32,7 @@ class Oracle:
     """One member's line."""
 
     owner: str
+    name: str
     node: str
     weight: int
     share: str
@@ -91,6 +92,7 @@ class RoundView:
     quorum: Quorum
     outcome: dict[str, str]
     messages: list[RoundMessage]
+    steps: list[str]
 
 
 def current() -> RoundView | None:
@@ -111,7 +113,17 @@ def view(row: Round) -> RoundView:
     said = spoken(messages)
     total = sum(int(member["weight"]) for member in row.members) or 1
     oracles = [oracle(member, said[str(member["owner"])], total, row.view) for member in row.members]
-    return RoundView(row, pair_of(row), oracles, quorum(row, oracles, said), outcome(row.outcome), messages)
+    return RoundView(row, pair_of(row), oracles, quorum(row, oracles, said), outcome(row.outcome), messages, heads())
+
+
+def heads() -> list[str]:
+    """The steps in words, in order."""
+    return [_("commit"), _("reveal"), _("prevote"), _("precommit")]
+
+
+def short(identifier: str) -> str:
+    """An id cut for a narrow table; its end tells ids apart."""
+    return identifier if len(identifier) <= 16 else f"{identifier[:6]}…{identifier[-6:]}"
 
 
 def pair_of(row: Round) -> str:
@@ -134,6 +146,7 @@ def oracle(member: dict[str, Any], messages: list[RoundMessage], total: int, at_
     votes = observation(seen or {})
     return Oracle(
         owner=str(member["owner"]),
+        name=short(str(member["owner"])),
         node=str(member.get("node", "")),
         weight=int(member["weight"]),
         share=percent(int(member["weight"]) / total),

@@ -30,6 +30,7 @@ class SignalRow:
     host: str
     source: str
     status: str
+    word: str
     reason: str
     market_at: datetime
     expires_at: datetime
@@ -52,6 +53,7 @@ class SignalRow:
             host=signal.target.host if signal.target else "",
             source=signal.source,
             status=signal.status,
+            word=signal.get_status_display(),
             reason=signal.reason,
             market_at=signal.market_at,
             expires_at=signal.expires_at,

@@ -1,6 +1,7 @@
 """The pages of trading: what they show, what they say when there is nothing, and who may steer."""
 
 import pytest
+from django.apps import apps
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -406,6 +407,33 @@ def test_search_leads_to_rows_of_trading(client: Client) -> None:
 def test_the_navigation_marks_the_desk_and_the_scans(client: Client) -> None:
     assert text_of(client, "/trading").count('href="/trading" aria-current="page"') == 2
     assert text_of(client, "/trading/scans").count('href="/trading/scans" aria-current="page"') == 2
+
+
+def test_the_admin_lists_every_row_and_only_targets_may_be_added(client: Client) -> None:
+    cast.full_stage()
+    client.force_login(User.objects.create_superuser("root@example.org", "x"))
+    models = [model.__name__.lower() for model in apps.get_app_config("trading").get_models()]
+    for model in models:
+        text_of(client, f"/admin/trading/{model}/")
+    may = {model for model in models if client.get(f"/admin/trading/{model}/add/").status_code == 200}
+    assert may == {"scantarget"}
+
+
+def test_the_admin_shows_a_decision_and_changes_nothing(client: Client) -> None:
+    row = cast.decision("cooldown")
+    client.force_login(User.objects.create_superuser("root@example.org", "x"))
+    assert 'name="_save"' not in text_of(client, f"/admin/trading/decision/{row.pk}/change/")
+    assert client.post(f"/admin/trading/decision/{row.pk}/delete/", {"post": "yes"}).status_code == 403
+
+
+def test_staff_stop_watching_a_target_in_the_admin(client: Client) -> None:
+    row = cast.target()
+    client.force_login(User.objects.create_superuser("root@example.org", "x"))
+    fields = {"host": row.host, "category": "exchange", "pairs": '["BTC-USD"]'}
+    assert client.post(f"/admin/trading/scantarget/{row.pk}/change/", fields).status_code == 302
+    row.refresh_from_db()
+    assert not row.active
+    assert "(not watched)" in text_of(client, "/trading/scans")
 
 
 def test_amounts_are_printed_with_the_digits_that_they_need() -> None:

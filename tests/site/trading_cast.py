@@ -172,7 +172,7 @@ def a_round(of: Signal | None = None, **fields: Any) -> Round:
 
 def says(of: Round, name: str, step: str, **body: Any) -> RoundMessage:
     """One message of an oracle; a step that differs in its body is another message."""
-    full = {"round": of.pk, "view": 0, "step": step, "signer": f"op_{name}"} | body
+    full: dict[str, Any] = {"round": of.pk, "view": 0, "step": step, "signer": f"op_{name}"} | body
     envelope = document(f"consensus.{step}", full)
     return RoundMessage.objects.create(
         round=of,
