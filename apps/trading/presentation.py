@@ -1,9 +1,8 @@
 """What every page of trading shows: the mode, the market's time, the state, and filters that live in the URL."""
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -12,9 +11,9 @@ from django.db.models import QuerySet
 from django.utils.functional import Promise
 
 from apps.core.models import User
-from apps.trading.models import Candle, MarketClock, Source, State, TradingState
+from apps.trading.models import MarketClock, Source, State, TradingState
+from workers.protocol.envelope import unverified_payload
 from workers.protocol.errors import ProtocolError
-from workers.protocol.keys import unb64
 
 PER_PAGE = 25
 CENT = Decimal("0.01")
@@ -149,16 +148,10 @@ def tone(amount: Decimal | float | None) -> str:
     return "" if not amount else "up" if amount > 0 else "down"
 
 
-def payload(envelope: Mapping[str, Any]) -> dict[str, Any]:
+def body(envelope: Mapping[str, Any]) -> dict[str, Any]:
     """What a stored message says; its signature was checked when it came. Empty where it cannot be read."""
     try:
-        read = json.loads(unb64(str(envelope.get("payload", ""))))
-    except (ProtocolError, ValueError):
+        found = unverified_payload(envelope).get("body")
+    except ProtocolError:
         return {}
-    return read if isinstance(read, dict) else {}
-
-
-def last_price(pair: str, source: str, at: datetime) -> float | None:
-    """The close of the last bar that the market had by then."""
-    bars = Candle.objects.filter(source=source, pair=pair, interval_s=60, opened_at__lte=at - timedelta(seconds=60))
-    return bars.order_by("-opened_at").values_list("close", flat=True).first()
+    return found if isinstance(found, dict) else {}

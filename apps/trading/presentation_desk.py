@@ -13,7 +13,6 @@ from apps.trading import presentation_figures as figures
 from apps.trading import presentation_orders as orders
 from apps.trading import presentation_rounds as rounds
 from apps.trading import presentation_signals as signals
-from apps.trading.models import Candle
 from apps.trading.presentation import Market, frame, price
 from apps.trading.risk import facts as risk_facts
 from apps.trading.risk import limits as risk_limits
@@ -84,7 +83,6 @@ def desk(user: Any, query: Mapping[str, str], wall: datetime) -> dict[str, Any]:
         "steps": charts.STEPS,
         "last_price": price(facts.price.usd) if facts.price else "",
         "last_at": facts.price.at if facts.price else None,
-        "has_candles": Candle.objects.filter(source=market.source, pair=pair).exists(),
         "figures": figures.figures(facts, limits, market),
         "curve": figures.curve(market),
         "limits": figures.risk_limits(facts, limits, pair),

@@ -11,7 +11,8 @@ from django.utils.translation import gettext as _
 
 from apps.core.models import FaultEvidence
 from apps.trading.models import Round, RoundMessage, RoundStatus
-from apps.trading.presentation import payload, percent, price
+from apps.trading.presentation import body, percent, price
+from workers.protocol import canonical
 
 STEPS = ("commit", "reveal", "prevote", "precommit")
 PRICE_UNITS = 10**8
@@ -141,7 +142,7 @@ def spoken(messages: Iterable[RoundMessage]) -> dict[str, list[RoundMessage]]:
 
 def oracle(member: dict[str, Any], messages: list[RoundMessage], total: int, at_view: int) -> Oracle:
     """One member and what it has said."""
-    revealed = next((body(message) for message in messages if message.step == "reveal"), {})
+    revealed = next((body(message.envelope) for message in messages if message.step == "reveal"), {})
     seen = revealed.get("observation") if isinstance(revealed.get("observation"), dict) else {}
     votes = observation(seen or {})
     return Oracle(
@@ -161,16 +162,19 @@ def oracle(member: dict[str, Any], messages: list[RoundMessage], total: int, at_
 def mark(step: str, messages: list[RoundMessage], at_view: int) -> Mark:
     """Whether a step is done; votes count in the round's view, what comes before them in any."""
     votes = step in {"prevote", "precommit"}
-    found = [one for one in messages if one.step == step and (not votes or one.view == at_view)]
-    if not found:
-        return Mark(step, "todo")
-    return Mark(step, "twice" if len({one.digest for one in found}) > 1 else "done", found[0].received_at)
+    own = [one for one in messages if one.step == step]
+    found = [one for one in own if not votes or one.view == at_view]
+    if signed_twice(own):
+        return Mark(step, "twice")
+    return Mark(step, "done", found[0].received_at) if found else Mark(step, "todo")
 
 
-def body(message: RoundMessage) -> dict[str, Any]:
-    """What a message says."""
-    found = payload(message.envelope).get("body")
-    return found if isinstance(found, dict) else {}
+def signed_twice(messages: list[RoundMessage]) -> bool:
+    """Whether two messages of one step say different things in the same view."""
+    said: dict[int, set[bytes]] = defaultdict(set)
+    for message in messages:
+        said[message.view].add(canonical.dumps(body(message.envelope)))
+    return any(len(different) > 1 for different in said.values())
 
 
 def observation(seen: dict[str, Any]) -> dict[str, str]:
@@ -195,7 +199,7 @@ def quorum(row: Round, oracles: list[Oracle], said: dict[str, list[RoundMessage]
     for owner in weights:
         for message in said.get(owner, []):
             if message.step == "precommit" and message.view == row.view:
-                backers[str(body(message).get("value") or "")].add(owner)
+                backers[str(body(message.envelope).get("value") or "")].add(owner)
     backers.pop("", None)
     best = max(backers.values(), key=lambda owners: sum(weights[owner] for owner in owners), default=set())
     total = sum(weights.values())
@@ -211,9 +215,10 @@ def quorum(row: Round, oracles: list[Oracle], said: dict[str, list[RoundMessage]
 
 def said_by(message: RoundMessage) -> str:
     """A message in a few words."""
-    found = body(message)
-    if message.step == "reveal" and isinstance(found.get("observation"), dict):
-        vote = observation(found["observation"])
+    found = body(message.envelope)
+    shown = found.get({"reveal": "observation", "propose": "outcome"}.get(message.step, ""))
+    if isinstance(shown, dict):
+        vote = observation(shown)
         return " ".join(filter(None, (vote["action"], vote["confidence"], vote["price"])))
     if message.step in {"prevote", "precommit"} and not found.get("value"):
         return _("nothing: it does not agree in this view")
@@ -234,22 +239,10 @@ def detail(row: Round) -> dict[str, Any]:
         "predictions": list(row.predictions.select_related("node").order_by("node__name")),
         "plans": list(row.plans.order_by("created_at")),
         "command": f"mesh verify {row.pk}.certificate.json",
-        "pinned": f"mesh verify {row.pk}.certificate.json --block {row.block_hash}" if row.block_hash else "",
     }
 
 
 def evidence_in(row: Round) -> list[Evidence]:
     """Cases filed against members for what they signed in this round."""
-    names = {str(member.get(key)) for member in row.members for key in ("owner", "node", "kid")}
-    cases = FaultEvidence.objects.filter(accused__in=names, at__gte=row.started_at).order_by("at")[:100]
-    return [Evidence(one.kind, one.accused, one.digest, one.at) for one in cases if concerns(one.evidence, row.pk)]
-
-
-def concerns(value: Any, round_id: str) -> bool:
-    """Whether evidence names the round, in the open or within one of its signed messages."""
-    if isinstance(value, dict):
-        if value.get("round") == round_id:
-            return True
-        inner = [payload(value)] if "payload" in value else []
-        return any(concerns(one, round_id) for one in (*value.values(), *inner))
-    return isinstance(value, list) and any(concerns(one, round_id) for one in value)
+    cases = FaultEvidence.objects.filter(evidence__round=row.pk).order_by("at")[:100]
+    return [Evidence(one.kind, one.accused, one.digest, one.at) for one in cases]

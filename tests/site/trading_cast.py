@@ -28,7 +28,10 @@ from workers.protocol.keys import b64
 
 WALL = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 NOW = datetime(2020, 10, 2, 11, 59, tzinfo=UTC)
-LABEL = "RIPE Atlas pings of 2020-10-02, BTC candles of 2019-09-30"
+LABEL = (
+    "Replay: RIPE Atlas pings of 2020 beside Bitcoin candles of 2019. "
+    "Recordings of different days are joined to show the machinery; the P&L means nothing."
+)
 MINUTE = timedelta(minutes=1)
 OWNERS = ("ada", "bert", "cleo", "dora", "emil")
 STEPS = ("commit", "reveal", "prevote", "precommit")
@@ -213,7 +216,7 @@ def signed_twice(of: Round, name: str) -> FaultEvidence:
     return FaultEvidence.objects.create(
         kind="equivocation",
         accused=f"op_{name}",
-        evidence={"messages": [first.envelope]},
+        evidence={"round": of.pk, "signer": f"op_{name}", "step": "prevote", "view": 0, "first": first.envelope},
         digest=first.digest,
         at=WALL + MINUTE,
     )
