@@ -45,6 +45,7 @@ class Decision(models.Model):
         indexes = [
             models.Index(fields=["rule", "-created_at"], name="trading_decision_by_rule"),
             models.Index(fields=["-market_at"], name="trading_decision_recent"),
+            models.Index(fields=["-created_at", "-id"], name="trading_decision_newest"),
         ]
 
     def __str__(self) -> str:

@@ -51,7 +51,10 @@ class Scan(models.Model):
                 name="trading_scan_rtt_possible",
             ),
         ]
-        indexes = [models.Index(fields=["target", "vantage", "-measured_at"], name="trading_scan_series")]
+        indexes = [
+            models.Index(fields=["target", "vantage", "-measured_at"], name="trading_scan_series"),
+            models.Index(fields=["-measured_at"], name="trading_scan_recent"),
+        ]
 
     def __str__(self) -> str:
         return self.id

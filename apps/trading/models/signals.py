@@ -61,6 +61,7 @@ class Signal(models.Model):
         ]
         indexes = [
             models.Index(fields=["pair", "-market_at"], name="trading_signal_of_pair"),
+            models.Index(fields=["-market_at", "-id"], name="trading_signal_recent"),
             models.Index(fields=["expires_at"], name="trading_signal_active", condition=Q(status=SignalStatus.ACTIVE)),
         ]
 
