@@ -1,0 +1,1 @@
+"""Where candles come from: an exchange's public endpoints, or a recording."""
