@@ -101,7 +101,10 @@ class Gathering:
 
     def proposal(self, name: str) -> Proposal:
         """What a leader proposes from a set that is ready."""
-        reveals = self.openings(name)
+        return self.proposal_of(name, self.openings(name))
+
+    def proposal_of(self, name: str, reveals: Commits) -> Proposal:
+        """A proposal from some reveals of a set, with all that proves it."""
         return Proposal(
             name,
             [message.wire for message in self.sets[name].values()],

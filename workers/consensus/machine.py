@@ -98,6 +98,9 @@ class Machine(Views):
         code = None
         try:
             message = self.codec.open(wire)
+            if message.digest in self.heard:
+                self.refused["duplicate"] += 1
+                return self._done("duplicate")
             self._accept(message)
         except Refused as error:
             code = error.code
@@ -149,6 +152,8 @@ class Machine(Views):
         view = max([view - 1, *(message.view for message in mine)]) if view else 0
         if view > self.view:
             self._enter(view, [message.wire for message in messages if message.signer != self.owner])
+        self.proposed = self.owner in self.current.proposals
+        self.revealed |= {message.value for message in mine if message.step == REVEAL}
         for message in mine:
             if message.view == self.view and ORDER.get(message.step, 0) > ORDER[self.step]:
                 self.step = message.step
@@ -215,7 +220,8 @@ class Machine(Views):
         if announced is None or announced.value in self.revealed or announced.value not in gathering.sets:
             return False
         mine = gathering.sets[announced.value].get(self.owner)
-        if mine is None or mine.value != gathering.commits[self.owner].value:
+        own = gathering.commits.get(self.owner)
+        if mine is None or own is None or mine.value != own.value:
             return False
         return self._say_reveal(announced.value, [])
 
@@ -324,7 +330,10 @@ class Machine(Views):
         self.journal.keep(self.committee.round, message.wire)
         self.own.append(message)
         self._out.append(message.wire)
-        self._accept(message)
+        try:
+            self._accept(message)
+        except Refused as error:
+            self.refused[error.code] += 1  # somebody else signs with this key: their message came first
         return True
 
     def _keep(self, message: Message) -> None:

@@ -33,6 +33,7 @@ class Views:
         self.sources: dict[str, Message] = {}
         self.chosen: dict[str, list[Wire]] = {}
         self.jump: set[int] = set()
+        self.heard: set[str] = set()
         self.evidence: list[Evidence] = []
         self.revealed: set[str] = set()
         self._open_view(0, leading=False)
@@ -79,6 +80,7 @@ class Views:
             slots[signer] = message
         else:
             self._file_reveal(slots, message)
+        self.heard.add(message.digest)
         if number > self.view and step not in (COMMIT, REVEAL):
             self._note_ahead(number, view, message)
 
