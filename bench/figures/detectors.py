@@ -87,14 +87,18 @@ def zscore(series: Any, z: detectors.ZLimits = detectors.Z) -> float:
 
 
 def fit(at: Any, values: Any, clamp: float) -> tuple[float, float, float]:
-    """Slope, its error, R² of the clamped values."""
-    centre = np.median(values)
-    reach = clamp * MAD_TO_SIGMA * np.median(np.abs(values - centre))
-    clamped = np.clip(values, centre - reach, centre + reach)
+    """Slope, its error, R² of the values clamped about a robust line."""
+    half = len(at) // 2
+    tilt = np.median((values[half:] - values[:half]) / (at[half:] - at[:half]))
+    left = values - tilt * (at - at[0])
+    centre = np.median(left)
+    reach = clamp * MAD_TO_SIGMA * np.median(np.abs(left - centre))
+    level = centre + tilt * (at - at[0])
+    clamped = np.clip(values, level - reach, level + reach)
     dt, dy = at - at.mean(), clamped - clamped.mean()
     slope = (dt @ dy) / (dt @ dt)
-    left = max(dy @ dy - slope * (dt @ dy), 0.0)
-    return slope, np.sqrt(left / (len(at) - 2) / (dt @ dt)), 1 - left / (dy @ dy) if dy.any() else 0.0
+    rest = max(dy @ dy - slope * (dt @ dy), 0.0)
+    return slope, np.sqrt(rest / (len(at) - 2) / (dt @ dt)), 1 - rest / (dy @ dy) if dy.any() else 0.0
 
 
 def trend(series: Any, times: Any, limits: detectors.TrendLimits = detectors.TREND) -> float:

@@ -75,7 +75,7 @@ class ZLimits:
 
 @dataclass(frozen=True)
 class TrendLimits:
-    """Of the trend shift; `significance` is in standard errors, `clamp` in spreads about a window's median."""
+    """Of the trend shift; `significance` is in standard errors, `clamp` in spreads about a robust line."""
 
     width: float = 20
     change: float = 0.3
@@ -140,7 +140,7 @@ class Batch:
 def zscore(rtts: Sequence[float] | Floats, limits: ZLimits = Z) -> Detection | None:
     """Whether the newest time is off the median of the up to 50 before it; rtts (n,) in ms."""
     series, out = _series(rtts), np.empty(rows.WIDTH)
-    rows.zscore_row(series, _packed(limits), np.empty(int(limits.window) + 1), out)
+    rows.zscore_row(series, _packed(limits), np.empty(2 * int(limits.window)), out)
     return _detection(0, out)
 
 
@@ -173,7 +173,10 @@ def batch(
     moved_ms: Floats | None = None,
     limits: tuple[ZLimits, TrendLimits, RouteLimits] = (Z, TREND, ROUTE),
 ) -> Batch:
-    """All detectors over m scans: rtts (m, n), times (m, n) in s, routes (m, h) of `encode_route`, moved_ms (m,)."""
+    """All detectors over m scans: rtts (m, n), times (m, n) in s, routes (m, h) of `encode_route`, moved_ms (m,).
+
+    Routes and the time they moved are left out where only series are judged.
+    """
     series = np.ascontiguousarray(rtts, dtype=np.float64)
     m, n = series.shape
     if times is None:
@@ -226,7 +229,7 @@ def _times(times: Sequence[float] | Floats | None, series: Floats) -> Floats:
     if times is None:
         return np.arange(len(series), dtype=np.float64)
     given = np.ascontiguousarray(times, dtype=np.float64)
-    if given.shape != series.shape or not np.all(np.isfinite(given)) or not np.all(np.diff(given) > 0):
+    if given.shape != series.shape or not rows.increasing(given):
         raise MeasurementRefused("every point needs a time later than the one before")
     return given
 

@@ -15,6 +15,7 @@ Route = NDArray[np.uint64]
 
 MAD_TO_SIGMA = 1.4826
 ABSURD_MS = 60_000.0
+MOST = 1e6
 
 Z_FIELDS = ("confidence", "direction", "strength", "z", "value", "baseline", "scale", "points", "flat")
 T_FIELDS = ("confidence", "direction", "strength", "change", "before", "now", "r2", "t", "points")
@@ -32,6 +33,15 @@ def sound(series: Floats) -> bool:  # (n,)
 
 
 @njit(cache=True)
+def increasing(times: Floats) -> bool:  # (n,)
+    """Whether every point has a finite time later than the one before."""
+    fine = len(times) == 0 or (math.isfinite(times[0]) and math.isfinite(times[-1]))
+    for i in range(1, len(times)):
+        fine &= times[i] > times[i - 1]
+    return fine
+
+
+@njit(cache=True)
 def sort(values: Floats, n: int) -> None:
     """Sort the first n in place; n is at most some dozens, where insertion is quickest."""
     for i in range(1, n):
@@ -41,6 +51,23 @@ def sort(values: Floats, n: int) -> None:
             values[j] = values[j - 1]
             j -= 1
         values[j] = value
+
+
+@njit(cache=True)
+def sort_many(values: Floats, n: int, ordered: Floats) -> None:
+    """The first n in order into `ordered`: each goes where as many are smaller. Beyond some dozens this is quicker."""
+    for i in range(n):
+        ordered[i] = math.nan
+    for i in range(n):
+        value = values[i]
+        smaller = 0
+        for j in range(n):
+            smaller += 1 if values[j] < value else 0
+        ordered[smaller] = value
+    # Equal ones went to the same place and left the places after it empty.
+    for i in range(1, n):
+        if math.isnan(ordered[i]):
+            ordered[i] = ordered[i - 1]
 
 
 @njit(cache=True)
@@ -61,12 +88,11 @@ def spread(values: Floats, n: int, centre: float) -> float:
     # The largest distances come off the two ends, until those of the middle are left.
     while left > wanted:
         below, above = centre - values[low], values[high] - centre
-        upper = below
-        if below > above:
-            low += 1
-        else:
-            upper = above
-            high -= 1
+        # Without a branch: which end is farther cannot be foreseen.
+        lower = int(below > above)
+        upper = max(below, above)
+        low += lower
+        high -= 1 - lower
         left -= 1
     below = upper if n % 2 else max(centre - values[low], values[high] - centre)
     return MAD_TO_SIGMA * 0.5 * (upper + below)
@@ -89,9 +115,10 @@ def zscore_row(series: Floats, limits: Floats, work: Floats, out: Floats) -> Non
         i -= 1
     if count < limits[1]:
         return
-    sort(work, count)
-    centre = middle(work, count)
-    raw = spread(work, count, centre)
+    ordered = work[len(work) // 2 :]
+    sort_many(work, count, ordered)
+    centre = middle(ordered, count)
+    raw = spread(ordered, count, centre)
     moved = value - centre
     out[4], out[5], out[7] = value, centre, count
     if raw < limits[12]:
@@ -115,16 +142,25 @@ def zscore_row(series: Floats, limits: Floats, work: Floats, out: Floats) -> Non
 
 @njit(cache=True)
 def line(times: Floats, values: Floats, clamp: float, work: Floats, out: Floats) -> None:  # (w,), (w,)
-    """Least squares over values clamped to `clamp` spreads around their median; out: slope, its error, R²."""
+    """Least squares over values clamped to `clamp` spreads about a robust line; out: slope, its error, R².
+
+    The robust slope is the median of those between points half a window apart: spikes move it little.
+    """
     width = len(times)
+    half = width // 2
+    for i in range(half):
+        work[i] = (values[i + half] - values[i]) / (times[i + half] - times[i])
+    sort(work, half)
+    tilt = middle(work, half)
     for i in range(width):
-        work[i] = values[i]
+        work[i] = values[i] - tilt * (times[i] - times[0])
     sort(work, width)
     centre = middle(work, width)
     reach = clamp * spread(work, width, centre)
     mean_t, mean_y = 0.0, 0.0
     for i in range(width):
-        work[i] = min(max(values[i], centre - reach), centre + reach)
+        level = centre + tilt * (times[i] - times[0])
+        work[i] = min(max(values[i], level - reach), level + reach)
         mean_t += times[i]
         mean_y += work[i]
     mean_t /= width
@@ -168,10 +204,11 @@ def trend_row(series: Floats, times: Floats, limits: Floats, work: Floats, out: 
     difference = now[0] - before[0]
     error = math.sqrt(before[1] * before[1] + now[1] * now[1])
     least = max(abs(before[0]), error)
-    change = abs(difference) / least if least > 0.0 else 0.0
-    t = abs(difference) / error if error > 0.0 else (math.inf if difference != 0.0 else 0.0)
+    # Without any noise both are as large as can be.
+    change = min(abs(difference) / least, MOST) if least > 0.0 else MOST * (difference != 0.0)
+    t = min(abs(difference) / error, MOST) if error > 0.0 else MOST * (difference != 0.0)
     out[3], out[4], out[5], out[6] = change, 60.0 * before[0], 60.0 * now[0], now[2]
-    out[7], out[8] = min(t, 1e6), 2 * width
+    out[7], out[8] = t, 2 * width
     rise = abs(now[0]) * (at[2 * width - 1] - at[width])
     certain = t >= limits[2] and abs(now[0]) >= limits[2] * now[1]
     if not (certain and change >= limits[1] and rise >= limits[3] and difference * now[0] > 0.0):
@@ -235,9 +272,9 @@ def all_rows(
     """All three over m rows; scans: series (m, n), times (m, n), routes before and now (m, h), time moved (m,)."""
     series, times, before, now, moved = scans
     limits_z, limits_t, limits_r = limits
-    work = np.empty(max(int(limits_z[0]), 7 * int(limits_t[0]) + 6) + 1)
+    work = np.empty(max(2 * int(limits_z[0]), 7 * int(limits_t[0]) + 6))
     for i in range(len(series)):
-        refused[i] = not sound(series[i])
+        refused[i] = not (sound(series[i]) and increasing(times[i]))
         if refused[i]:
             out[i] = 0.0
             continue
