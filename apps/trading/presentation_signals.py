@@ -14,7 +14,6 @@ from apps.trading.presentation import Listing, filters, listing, percent, tone, 
 from workers.kernels.detection import band
 
 ON_DESK = 10
-STAGES = (("signal", _("signal")), ("order", _("order")), ("exit", _("exit")))
 
 
 @dataclass(frozen=True)
@@ -99,7 +98,7 @@ def signals(query: Mapping[str, str]) -> Listing:
 
 def decisions(query: Mapping[str, str], per_page: int) -> Listing:
     """One page of decisions, filtered by rule, verdict and stage."""
-    stages = [(key, str(word)) for key, word in STAGES]
+    stages = [("signal", _("signal")), ("order", _("order")), ("exit", _("exit"))]
     known = [
         ("rule", _("Rule"), _("Any rule"), used(Decision.objects.all(), "rule")),
         ("verdict", _("Verdict"), _("Any verdict"), Verdict.choices),
