@@ -9,7 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import ip_address
-from typing import Any, TypedDict
+from typing import Annotated, Any, TypedDict
+
+import msgspec
+from msgspec import Meta
 
 from workers.node.errors import ScanFailed
 from workers.node.scanning_sockets import Answer, Prober
@@ -22,6 +25,15 @@ RESOLVE_S = 5.0
 GAP_S = 0.005
 MASKED_PLACES = 3
 NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_.])?|[0-9a-fA-F:.]{2,45}")
+
+
+class Order(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of scan.run."""
+
+    scan: Annotated[str, Meta(min_length=1, max_length=200)]
+    host: Annotated[str, Meta(max_length=300)]
+    method: Annotated[str, Meta(max_length=12)] = "udp"
+    max_hops: Annotated[int, Meta(ge=1, le=MOST_HOPS)] = MOST_HOPS
 
 
 class Hop(TypedDict):
@@ -83,7 +95,7 @@ def resolve(host: str) -> str:
 def public(host: str) -> str:
     """The address of a host of the public internet; raises ScanFailed: target_private too."""
     address = resolve(host)
-    if not ip_address(address).is_global:
+    if not ip_address(address).is_global or ip_address(address).is_multicast:
         raise ScanFailed("target_private", f"{host} is no public address.")
     return address
 
@@ -141,15 +153,19 @@ def mask(hops: Iterable[Hop], keep: str | None = None) -> list[Hop]:
 def run_scan(body: Mapping[str, Any], *, private: bool = False) -> dict[str, Any]:
     """Carry out a scan.run {scan, host, method, max_hops} and answer the body of its scan.result.
 
-    A scan that fails is answered with its error. Private addresses are probed only where the operator allows it, so
-    that nobody explores an operator's own network through the node. Times are decimal text, since it will be signed.
+    A scan that fails is answered with its error; an order that is none raises ScanFailed: order_invalid. Private
+    addresses are probed only where the operator allows it, so that nobody explores an operator's own network through
+    the node. Times are decimal text, since the body will be signed.
     """
-    host, method = str(body["host"]), str(body.get("method", "udp"))
-    answer: dict[str, Any] = {"scan": str(body["scan"]), "host": host, "method": method, "address": None}
+    try:
+        order = msgspec.convert(body, Order)
+    except msgspec.ValidationError as error:
+        raise ScanFailed("order_invalid", f"The order of a scan is wrong: {error}") from error
+    answer: dict[str, Any] = {"scan": order.scan, "host": order.host, "method": order.method, "address": None}
     now = utcnow()
     try:
-        address = resolve(host) if private else public(host)
-        result = traceroute(address, int(body.get("max_hops", MOST_HOPS)), method=method)
+        address = resolve(order.host) if private else public(order.host)
+        result = traceroute(address, order.max_hops, method=order.method)
     except ScanFailed as error:
         fault = {"code": error.code, "detail": str(error)}
         return {**answer, "measured_at": unix_ms(now), "hops": [], "total_rtt_ms": None, "error": fault}

@@ -25,7 +25,7 @@ TRIES = 8
 PAYLOAD = b"meshwork traceroute".ljust(32, b".")
 EXTENDED_ERROR = struct.Struct("=IBBBBII")
 ECHO = struct.Struct("!BBHHH")
-MOST = 65_535
+MOST = 1_000
 
 
 class Family(NamedTuple):
