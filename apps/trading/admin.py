@@ -1,5 +1,6 @@
 """Admin of trading: what is watched may be changed; everything that was measured, decided or done is only looked at."""
 
+from django.apps import apps
 from django.contrib import admin
 from unfold.admin import ModelAdmin
 
@@ -204,3 +205,9 @@ class TrainedModelAdmin(ReadOnlyAdmin):
     list_display = ["id", "name", "objective", "pair", "serving", "reason", "trained_at"]
     list_filter = ["serving", "objective", "pair"]
     search_fields = ["id", "name", "sha256"]
+
+
+# Whatever else there is of trading is looked at too, by its own words.
+for model in apps.get_app_config("trading").get_models():
+    if not admin.site.is_registered(model):
+        admin.site.register(model, ReadOnlyAdmin)

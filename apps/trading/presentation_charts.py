@@ -5,14 +5,16 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from django.db.models import Count, Sum
 from django.utils.translation import gettext as _
 
-from apps.trading.models import Candle, Fill, Side
+from apps.trading.models import Candle, CandleFault, Fill, Side
 from apps.trading.presentation import Market, precision, price
 
 STEPS = ((1, "1 min"), (5, "5 min"), (15, "15 min"))
 BARS = 1440
 MARKS = 500
+FAULTS = 5
 BAR = timedelta(seconds=60)
 
 Bar = tuple[int, float, float, float, float, float]
@@ -81,3 +83,9 @@ def marks(pair: str, step_s: int, drawn: Sequence[Bar]) -> list[dict[str, Any]]:
         seen[(start, side, order)] = f"{words[Side(side)]} {price(paid)}"
     ordered = sorted(seen.items(), key=lambda item: item[0][0])
     return [{"time": start, "side": side, "label": label} for (start, side, _order), label in ordered]
+
+
+def faults(pair: str, market: Market) -> dict[str, Any]:
+    """Gaps and bad rows of the pair's market data: how many, and the newest. Nothing is ever filled in their place."""
+    known = CandleFault.objects.filter(pair=pair, source=market.source)
+    return {"rows": list(known.order_by("-pk")[:FAULTS]), **known.aggregate(count=Count("pk"), bars=Sum("bars"))}

@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 
 from apps.trading import presentation_charts as charts
 from apps.trading import presentation_figures as figures
+from apps.trading import presentation_models as models
 from apps.trading import presentation_orders as orders
 from apps.trading import presentation_rounds as rounds
 from apps.trading import presentation_signals as signals
@@ -83,6 +84,8 @@ def desk(user: Any, query: Mapping[str, str], wall: datetime) -> dict[str, Any]:
         "steps": charts.STEPS,
         "last_price": price(facts.price.usd) if facts.price else "",
         "last_at": facts.price.at if facts.price else None,
+        "faults": charts.faults(pair, market),
+        "models": models.served(),
         "figures": figures.figures(facts, limits, market),
         "curve": figures.curve(market),
         "limits": figures.risk_limits(facts, limits, pair),

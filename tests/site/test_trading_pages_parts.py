@@ -254,3 +254,24 @@ def test_amounts_are_printed_with_the_digits_that_they_need() -> None:
 def test_a_message_that_cannot_be_read_says_nothing() -> None:
     for broken in ({}, {"payload": "%%"}, {"payload": "W10="}, {"payload": None}):
         assert shared.body(broken) == {}
+
+
+def test_gaps_and_bad_rows_are_shown_and_said_not_to_be_filled(client: Client) -> None:
+    cast.replay()
+    assert "never filled" in text_of(client, "/trading")
+    cast.fault()
+    cast.fault("ETH-USD", 9)
+    text = text_of(client, "/trading")
+    assert "1 found, 3 bars" in text
+    assert "Nothing was filled in their place." in text
+    assert "9 bars are missing." not in text
+
+
+def test_the_desk_says_which_model_serves_and_why(client: Client) -> None:
+    assert "No model trained yet" in text_of(client, "/trading")
+    cast.model("baseline", 0.4, serving=True, reason="No model beats it, so that the baseline serves.")
+    cast.model()
+    text = text_of(client, "/trading")
+    assert "No model beats it, so that the baseline serves." in text
+    assert text.index("does not serve") > text.index("serves</span>")
+    assert "0.31" in text

@@ -9,6 +9,7 @@ from apps.core.models import FaultEvidence
 from apps.trading import market_time
 from apps.trading.models import (
     Candle,
+    CandleFault,
     Decision,
     EquityMark,
     Fill,
@@ -21,6 +22,7 @@ from apps.trading.models import (
     Scan,
     ScanTarget,
     Signal,
+    TrainedModel,
 )
 from workers.protocol.canonical import dumps
 from workers.protocol.ids import new_id
@@ -295,6 +297,43 @@ def equity(count: int = 20) -> None:
     )
 
 
+def fault(pair: str = "BTC-USD", bars: int = 3) -> CandleFault:
+    return CandleFault.objects.create(
+        source="replay",
+        venue="bitfinex",
+        pair=pair,
+        fault="gap",
+        opened_at=NOW - 30 * MINUTE,
+        bars=bars,
+        detail=f"{bars} bars are missing.",
+        seen_at=WALL,
+    )
+
+
+def model(objective: str = "semivariance", sharpe: float = 0.31, **fields: Any) -> TrainedModel:
+    known = {"reason": "It does not beat its baseline out of sample.", "serving": False}
+    return TrainedModel.objects.create(
+        id=new_id("tmd", WALL),
+        name="btc-direction",
+        objective=objective,
+        pair="BTC-USD",
+        horizon_s=900,
+        sha256="aa" * 32,
+        size=10,
+        metrics={"sharpe": sharpe, "hit_rate": 0.51},
+        baseline={"sharpe": 0.4, "hit_rate": 0.5},
+        permutation_p=0.4,
+        parity=0.0,
+        confidence_bp=5000,
+        data_label="Bitfinex BTC-USD, 1-minute bars",
+        data_sha256="bb" * 32,
+        rows=1382,
+        seed=7,
+        trained_at=WALL,
+        **(known | fields),
+    )
+
+
 def full_stage() -> dict[str, Any]:
     """Everything once: what a page shows when there is something of all."""
     replay()
@@ -322,4 +361,7 @@ def full_stage() -> dict[str, Any]:
     closed("0.004")
     closed("-0.003")
     equity()
+    fault()
+    model("baseline", 0.4, serving=True, reason="No model beats it, so that the baseline serves.")
+    model()
     return {"signal": seen, "round": agreed, "plan": buying, "decision": allowed, "target": host}
