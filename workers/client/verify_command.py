@@ -1,14 +1,15 @@
-"""`mesh verify`: checks a receipt offline, with nothing but the network's root fingerprint."""
+"""`mesh verify`: checks a receipt or a certificate offline, with nothing but what the caller trusts already."""
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from workers.client.account_commands import Json
 from workers.client.errors import ClientError
 from workers.client.output import print_json, say, words
+from workers.consensus import certificate
 from workers.protocol.receipts import verify_receipt
 
 
@@ -19,27 +20,43 @@ class NotVerified(ClientError):
 
 
 def verify(
-    path: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A receipt as JSON.")],
+    path: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A receipt or a certificate as JSON.")],
     root: Annotated[
-        str | None, typer.Option("--root", help="The network's root fingerprint, from a source you trust.")
+        str | None, typer.Option("--root", help="Receipts: the network's root fingerprint, from a source you trust.")
+    ] = None,
+    block: Annotated[
+        str | None, typer.Option("--block", help="Certificates: the hash of the ledger's block that you trust.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Check signatures, result hashes, fees, transfers and their proofs. Needs no network."""
+    """Check a job's receipt or a round's certificate: signatures, hashes, sums and quorum. Needs no network."""
     try:
         document = json.loads(path.read_text())
     except ValueError as error:
         raise NotVerified(f"{path} is not JSON: {error}") from error
-    verdict = verify_receipt(document, root)
-    if as_json:
-        checks = [{"check": name, "ok": ok, "detail": detail} for name, ok, detail in verdict.checks]
-        print_json({"ok": verdict.ok, "checks": checks})
+    if certificate.looks_like(document):
+        found = certificate.verify(document, pinned_block_hash=block)
+        ok, checks, trusts = found.ok, found.checks, found.trusts
     else:
-        for name, ok, detail in verdict.checks:
-            words.print(f"{'✓' if ok else '✗'} {name}: {detail}", markup=False)
-    if not verdict.ok:
+        verdict = verify_receipt(document, root)
+        ok, checks, trusts = verdict.ok, verdict.checks, ""
+    _show(ok, checks, trusts, as_json)
+    if not ok:
         raise NotVerified(f"{path} does not verify.")
-    if root is None:
+    if root is None and not trusts:
         say("Verified against the root key that the receipt itself names; give --root to pin the network you trust.")
     else:
-        say("Verified.")
+        say("Verified." if not trusts else f"Verified. {trusts}")
+
+
+def _show(ok: bool, checks: list[tuple[str, bool, str]], trusts: str, as_json: bool) -> None:
+    """Every check, and what was taken on trust."""
+    if as_json:
+        shown: dict[str, Any] = {
+            "ok": ok,
+            "checks": [{"check": name, "ok": held, "detail": detail} for name, held, detail in checks],
+        }
+        print_json(shown | ({"trusts": trusts} if trusts else {}))
+        return
+    for name, held, detail in checks:
+        words.print(f"{'✓' if held else '✗'} {name}: {detail}", markup=False)
