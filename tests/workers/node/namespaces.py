@@ -59,11 +59,19 @@ def ip(*words: str) -> None:
     subprocess.run(["ip", *words], check=True, capture_output=True)
 
 
+def sweep() -> None:
+    """Remove the namespaces of processes that were killed."""
+    for left in Path("/run/netns").glob("mesh-*-*"):
+        if not Path("/proc", left.name.split("-")[1]).exists():
+            ip("netns", "del", left.name)
+
+
 class Network:
     """The network above. Names carry this process's id, so that test workers do not meet."""
 
     def __init__(self, stack: ExitStack) -> None:
         self.stack = stack
+        sweep()
         for name in ("home", "host", *ROUTERS):
             ip("netns", "add", self.name(name))
             stack.callback(ip, "netns", "del", self.name(name))
