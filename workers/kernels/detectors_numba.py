@@ -199,8 +199,12 @@ def trend_row(series: Floats, times: Floats, limits: Floats, work: Floats, out: 
     if count > 0:
         return
     before, now, scratch = fit[:3], fit[3:6], fit[6:]
-    line(at[:width], found[:width], limits[4], scratch, before)
     line(at[width:], found[width:], limits[4], scratch, now)
+    rise = abs(now[0]) * (at[2 * width - 1] - at[width])
+    # Most series are quiet, and then the window before does not matter.
+    if rise < limits[3] or abs(now[0]) < limits[2] * now[1]:
+        return
+    line(at[:width], found[:width], limits[4], scratch, before)
     difference = now[0] - before[0]
     error = math.sqrt(before[1] * before[1] + now[1] * now[1])
     least = max(abs(before[0]), error)
@@ -209,9 +213,7 @@ def trend_row(series: Floats, times: Floats, limits: Floats, work: Floats, out: 
     t = min(abs(difference) / error, MOST) if error > 0.0 else MOST * (difference != 0.0)
     out[3], out[4], out[5], out[6] = change, 60.0 * before[0], 60.0 * now[0], now[2]
     out[7], out[8] = t, 2 * width
-    rise = abs(now[0]) * (at[2 * width - 1] - at[width])
-    certain = t >= limits[2] and abs(now[0]) >= limits[2] * now[1]
-    if not (certain and change >= limits[1] and rise >= limits[3] and difference * now[0] > 0.0):
+    if t < limits[2] or change < limits[1] or difference * now[0] <= 0.0:
         return
     confidence = limits[5] + limits[6] * now[2] + limits[7] * min(change, limits[8])
     out[0], out[1], out[2] = min(confidence, limits[9]), -1.0 if difference > 0.0 else 1.0, change / limits[1]
