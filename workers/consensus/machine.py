@@ -178,6 +178,8 @@ class Machine(Views):
 
     def _decide(self) -> bool:
         """A precommit quorum of any view for an outcome that is known: done."""
+        if not self.chosen:
+            return False
         for value, wires in self.chosen.items():
             if value in self.contents:
                 self._decided(certificates.make(self.committee, self.contents[value].outcome, wires))
@@ -197,7 +199,7 @@ class Machine(Views):
         """What the current view's step asks for."""
         view, step = self.current, self.step
         if step == PROPOSE:
-            return self._reveal() or (self.leading and self._lead()) or self._prevote()
+            return self._reveal() or (self.leading and not self.proposed and self._lead()) or self._prevote()
         if view.precommits.full and "precommit" not in self.timers:
             self._arm("precommit", self.timeouts.vote_ms)
         winner = view.prevotes.winner
@@ -234,8 +236,6 @@ class Machine(Views):
 
     def _lead(self) -> bool:
         """Propose what was valid before; else what is opened; else announce a commit set to be opened."""
-        if self.proposed:
-            return False
         if self.valid_view >= 0:
             content = self.contents[self.valid_value]
             prevotes = self.views[self.valid_view].prevotes.votes_for(self.valid_value)
