@@ -20,6 +20,7 @@ from apps.trading.models import (
     Round,
     RoundMessage,
     Scan,
+    ScanRun,
     ScanTarget,
     Signal,
     StateChange,
@@ -45,6 +46,16 @@ class ScanAdmin(ReadOnlyAdmin):
     list_filter = ["source", "method", "region"]
     search_fields = ["id", "target__host", "vantage"]
     list_select_related = ["target"]
+    show_full_result_count = False
+
+
+@admin.register(ScanRun)
+class ScanRunAdmin(ReadOnlyAdmin):
+    """Scans that nodes were asked for, and what became of those that failed."""
+
+    list_display = ["id", "target", "node", "method", "due_at", "sent_at", "answered_at", "error"]
+    search_fields = ["id", "target__host", "node__name", "error"]
+    list_select_related = ["target", "node"]
     show_full_result_count = False
 
 

@@ -58,3 +58,29 @@ class Scan(models.Model):
 
     def __str__(self) -> str:
         return self.id
+
+
+class ScanRun(models.Model):
+    """One scan that one node was, or will be, asked for. Its id becomes the scan's. All times are the wall's."""
+
+    id = models.CharField(primary_key=True, max_length=40)
+    target = models.ForeignKey(ScanTarget, on_delete=models.CASCADE, related_name="runs")
+    node = models.ForeignKey("operators.Node", on_delete=models.PROTECT, related_name="scan_runs")
+    method = models.CharField(max_length=12, default="udp")
+    cycle_at = models.DateTimeField()
+    due_at = models.DateTimeField()
+    sent_at = models.DateTimeField(null=True)
+    answered_at = models.DateTimeField(null=True)
+    error = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        ordering = ["-due_at"]
+        constraints = [
+            models.UniqueConstraint(fields=["target", "node", "cycle_at"], name="trading_scan_asked_once"),
+        ]
+        indexes = [
+            models.Index(fields=["due_at"], name="trading_scan_run_due", condition=models.Q(sent_at=None)),
+        ]
+
+    def __str__(self) -> str:
+        return self.id
