@@ -275,3 +275,26 @@ def test_the_desk_says_which_model_serves_and_why(client: Client) -> None:
     assert "No model beats it, so that the baseline serves." in text
     assert text.index("does not serve") > text.index("serves</span>")
     assert "0.31" in text
+
+
+def test_the_series_of_a_target_is_there_as_json_too(client: Client) -> None:
+    cast.replay()
+    host = cast.target()
+    for index, rtt in enumerate((20.0, None, 22.5)):
+        cast.scan(host, NOW - (3 - index) * MINUTE, rtt)
+    cast.scan(host, NOW - 10 * MINUTE, 80.0, vantage="probe 1")
+    cast.scan(host, NOW + MINUTE, 90.0)  # the market is not there yet
+    data = client.get(f"/trading/scans/{host.host}/rtt.json").json()
+    assert (data["vantage"], data["series"]["series"][0]["values"]) == ("probe 6031", [20.0, None, 22.5])
+    assert client.get(f"/trading/scans/{host.host}/rtt.json?vantage=probe+1").json()["series"] is None
+    assert client.get(f"/trading/scans/{host.host}/rtt.json?vantage=nowhere").json() == data
+
+
+def test_a_round_shows_what_models_said_to_its_oracles(client: Client) -> None:
+    row = cast.a_round()
+    assert "Predictions" not in text_of(client, f"/trading/rounds/{row.pk}")
+    cast.prediction(row)
+    text = text_of(client, f"/trading/rounds/{row.pk}")
+    assert "btc-direction 1" in text
+    assert "The baseline serves." in text
+    assert "10753.50" in text

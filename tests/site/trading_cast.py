@@ -17,6 +17,7 @@ from apps.trading.models import (
     Outcome,
     Plan,
     Position,
+    Prediction,
     Round,
     RoundMessage,
     Scan,
@@ -221,6 +222,22 @@ def signed_twice(of: Round, name: str) -> FaultEvidence:
         evidence={"round": of.pk, "signer": f"op_{name}", "step": "prevote", "view": 0, "first": first.envelope},
         digest=first.digest,
         at=WALL + MINUTE,
+    )
+
+
+def prediction(of: Round, **fields: Any) -> Prediction:
+    known = {"action": "BUY", "confidence": 0.71, "price": 10_700.0, "target_price": 10_753.5, "stop_loss": None}
+    return Prediction.objects.create(
+        id=new_id("prd", WALL),
+        round=of,
+        symbol="BTC-USD",
+        horizon_s=900,
+        features_sha256="aa" * 32,
+        model="btc-direction",
+        version="1",
+        reasoning="The baseline serves.",
+        market_at=NOW,
+        **(known | fields),
     )
 
 
