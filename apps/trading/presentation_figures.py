@@ -9,13 +9,15 @@ from typing import Any
 from django.db.models import Avg, Count, Q
 from django.utils.translation import gettext as _
 
-from apps.trading.models import EquityMark, Outcome, Position, Signal
+from apps.trading import accuracy as signal_accuracy
+from apps.trading.accuracy import Summary
+from apps.trading.models import EquityMark, Position
 from apps.trading.presentation import NONE, Figure, Market, percent, tone, usd
 from apps.trading.risk import sizing
 from apps.trading.risk.limits import CENT, Limits
 from apps.trading.risk.picture import Facts
 
-DAY = timedelta(days=1)
+HOURS = 24
 ACCURACY_TARGET = 55
 WIN_LOSS_TARGET = "1.5"
 HEALTHY = (5, 20)
@@ -57,12 +59,13 @@ class Bands:
 
 def figures(facts: Facts, limits: Limits, market: Market) -> list[Figure]:
     """Today, open result, accuracy, win/loss, signals a day, equity."""
+    seen = signal_accuracy.summary(HOURS, market.at)
     return [
         today(facts, limits),
         unrealised(facts),
-        accuracy(limits, market),
+        accuracy(limits, seen),
         win_loss(limits, market),
-        signals_a_day(market),
+        signals_a_day(seen),
         equity(facts),
     ]
 
@@ -97,16 +100,14 @@ def break_even(limits: Limits) -> str:
     return _("none: fees take the profit") if found > sizing.ONE else f"{float(found) / 100:.1f} %"
 
 
-def accuracy(limits: Limits, market: Market) -> Figure:
+def accuracy(limits: Limits, seen: Summary) -> Figure:
     """The share of signals that were right after fees, against 55 % and break-even."""
-    known = Outcome.objects.filter(judged_at__gt=market.at - DAY, judged_at__lte=market.at)
-    counted = known.aggregate(judged=Count("pk"), won=Count("pk", filter=Q(pnl_after_fees__gt=0)))
     beside = _("target %(target)d %% · break-even %(even)s") % {"target": ACCURACY_TARGET, "even": break_even(limits)}
-    if not counted["judged"]:
+    if not seen.judged:
         return Figure(_("Accuracy after fees, 24 h"), NONE, "", _("no signal judged yet") + " · " + beside)
-    share = counted["won"] / counted["judged"]
-    hint = _("%(won)d of %(judged)d judged") % counted + " · " + beside
-    return Figure(_("Accuracy after fees, 24 h"), percent(share), "%", hint)
+    counts = _("%(wins)d of %(judged)d judged") % {"wins": seen.wins, "judged": seen.judged}
+    known = counts if seen.enough else counts + ", " + _("too few to say much")
+    return Figure(_("Accuracy after fees, 24 h"), percent(seen.wins / seen.judged), "%", f"{known} · {beside}")
 
 
 def win_loss(limits: Limits, market: Market) -> Figure:
@@ -129,9 +130,9 @@ def win_loss(limits: Limits, market: Market) -> Figure:
     return Figure(_("Win / loss"), f"{counted['gain'] / -counted['loss']:.2f}", "", f"{counts} · {beside}")
 
 
-def signals_a_day(market: Market) -> Figure:
-    """Signals within a day, and what too few or too many mean."""
-    count = Signal.objects.filter(market_at__gt=market.at - DAY, market_at__lte=market.at).count()
+def signals_a_day(seen: Summary) -> Figure:
+    """Signals within a day, and what too few or many mean."""
+    count = seen.signals
     least, most = HEALTHY
     if count < least:
         hint = _("fewer than %(least)d: the scans are stale") % {"least": least}
