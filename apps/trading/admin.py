@@ -59,17 +59,6 @@ class ScanRunAdmin(ReadOnlyAdmin):
     show_full_result_count = False
 
 
-@admin.register(ScanRun)
-class ScanRunAdmin(ReadOnlyAdmin):
-    """Scans that nodes were asked for, and what they answered."""
-
-    list_display = ["id", "target", "node", "method", "due_at", "sent_at", "answered_at", "error"]
-    list_filter = ["method"]
-    search_fields = ["id", "target__host", "node__name"]
-    list_select_related = ["target", "node"]
-    show_full_result_count = False
-
-
 @admin.register(Signal)
 class SignalAdmin(ReadOnlyAdmin):
     """What the detectors said, and whether it was acted on."""
