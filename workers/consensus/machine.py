@@ -4,6 +4,9 @@ Commit, reveal, then views of propose, prevote and precommit with locks, after T
 locks on a prevote quorum and gives the lock up only for a prevote quorum of a newer view. The leader rotates with the
 view and timeouts grow. The caller sends `Step.messages` to every other member, calls `tick` at `wake_at_ms`, and may
 lose, delay, repeat and reorder anything.
+
+Nobody reveals before a quorum has committed. After a view change a leader may announce a commit set with a commit that
+came after somebody's reveal: waiting for it is what lets slow members count, and its one weight is all it can add.
 """
 
 from collections import Counter
@@ -148,8 +151,7 @@ class Machine(Views):
             except Refused as error:
                 self.refused[error.code] += 1
         mine = self.own = [message for message in messages if message.signer == self.owner]
-        view = max((message.view for message in messages if message.step != COMMIT), default=0)
-        view = max([view - 1, *(message.view for message in mine)]) if view else 0
+        view = max((message.view for message in mine), default=0)
         if view > self.view:
             self._enter(view, [message.wire for message in messages if message.signer != self.owner])
         self.proposed = self.owner in self.current.proposals

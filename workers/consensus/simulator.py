@@ -22,6 +22,7 @@ from workers.consensus.messages import PRECOMMIT, PROPOSE, REVEAL, Message, Wire
 from workers.consensus.scenarios import HONEST, LIAR, SCHEMER, SILENT, TIMEOUTS, TWINS, Crash, Plan, draw
 
 ACTIONS = ("BUY", "BUY", "SELL", "HOLD")
+Slot = tuple[str, int, str]
 LIES: dict[str, type[Machine]] = {LIAR: Forgetful, SCHEMER: Schemer}
 PATIENCE_MS = 20_000
 SPARED = 0.9  # of the repetitions of what was heard already: they would teach nothing, and cost time
@@ -92,7 +93,20 @@ class Report:
 class Seat:
     """One running machine: an owner's, or one of its twins."""
 
-    __slots__ = ("begin", "calls", "crashes", "down", "honest", "journal", "machine", "member", "seen", "side", "wake")
+    __slots__ = (
+        "begin",
+        "calls",
+        "crashes",
+        "down",
+        "honest",
+        "journal",
+        "machine",
+        "member",
+        "reported",
+        "seen",
+        "side",
+        "wake",
+    )
 
     def __init__(self, member: int, machine: Machine, journal: Any, begin: tuple[dict[str, Any], bytes]) -> None:
         self.member = member
@@ -103,9 +117,15 @@ class Seat:
         self.crashes: list[Crash] = []
         self.down = False
         self.honest = True
-        self.seen: dict[tuple[str, int, str], Any] = {}
+        self.seen: dict[Slot, Any] = {}
+        self.reported: set[Slot] = set()
         self.side: int | None = None
         self.wake = -1
+
+
+def slots_of(step: Step) -> set[Slot]:
+    """Whose double signatures a step proves, and where."""
+    return {(found["signer"], found["view"], found["step"]) for found in step.evidence}
 
 
 class Simulation:
@@ -206,9 +226,7 @@ class Simulation:
         if first is None:
             if step.refused is None:
                 seat.seen[slot] = message.digest
-        elif first != message.digest and not any(
-            (found["signer"], found["view"], found["step"]) == slot for found in step.evidence
-        ):
+        elif first != message.digest and slot not in seat.reported and slot not in slots_of(step):
             self.report.violations.append(f"{seat.machine.owner} did not report the double signature {slot}")
 
     def _after(self, seat: Seat, step: Step) -> None:
@@ -217,11 +235,13 @@ class Simulation:
         seat.calls += 1
         if evidence:
             self._accuse(evidence)
+            seat.reported |= slots_of(step)
         if seat.crashes and any(crash.call == seat.calls for crash in seat.crashes) and certificate is None:
             crash = next(crash for crash in seat.crashes if crash.call == seat.calls)
             self._send(seat, messages[: crash.sent])
             seat.down = True
             seat.seen.clear()
+            seat.reported.clear()
             self._push(self.now + crash.down_ms, seat, False)
             return
         if messages:

@@ -19,6 +19,7 @@ from workers.consensus.messages import (
 )
 
 FARTHEST = 64
+MOST_SECOND_PROPOSALS = 64
 
 
 class Views:
@@ -35,6 +36,8 @@ class Views:
         self.jump: set[int] = set()
         self.heard: set[str] = set()
         self.evidence: list[Evidence] = []
+        self.caught: set[tuple[str, int, str]] = set()
+        self.second_proposals = 0
         self.revealed: set[str] = set()
         self._open_view(0, leading=False)
 
@@ -85,9 +88,13 @@ class Views:
             self._note_ahead(number, view, message)
 
     def _conflict(self, held: Message, message: Message) -> None:
-        """Two different messages of one signer for one slot: evidence. A second proposal may yet win the votes."""
-        self.evidence.append(between(self.committee.net, self.committee.round, held, message))
-        if message.step == PROPOSE:
+        """Two messages of one signer for one slot: evidence, once. A second proposal may yet win the votes."""
+        slot = (message.signer, message.view, message.step)
+        if slot not in self.caught:
+            self.caught.add(slot)
+            self.evidence.append(between(self.committee.net, self.committee.round, held, message))
+        if message.step == PROPOSE and self.second_proposals < MOST_SECOND_PROPOSALS:
+            self.second_proposals += 1
             self._learn_content(message)
 
     def _note_ahead(self, number: int, view: View, message: Message) -> None:

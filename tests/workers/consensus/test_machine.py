@@ -195,6 +195,14 @@ def test_who_signs_two_votes_is_caught_with_proof_that_needs_no_context(table):
     assert not evidence.verify(found, members["o2"])
 
 
+def test_a_double_signer_is_reported_once_a_slot(table):
+    table.begin([0])
+    machine = table.machines[0]
+    votes = [said("prevote", 1, value=str(digit) * 64) for digit in range(5)]
+    assert sum(len(machine.receive(vote, 1).evidence) for vote in votes) == 1
+    assert machine.refused["equivocation"] == 4
+
+
 def test_a_precommit_quorum_without_its_proposal_waits_for_the_proposal():
     table = Table()
     table.begin()
