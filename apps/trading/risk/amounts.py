@@ -137,8 +137,9 @@ def expected_value(facts: Facts, limits: Limits) -> Check:
 def exit_feasible(facts: Facts, limits: Limits) -> Check:
     """What is bought could be sold again after a stop-out: the venue takes no order below its minimum."""
     floor = sizing.feasible_floor(limits, facts.fee_bp, facts.venue_minimum)
+    least = sizing.least_feasible(limits, facts.fee_bp, facts.venue_minimum)
     return Check(
-        facts.asked.usd >= floor,
+        facts.asked.usd >= least,
         f"To be sold after a stop-out an entry needs {usd(floor)}; this is {usd(facts.asked.usd)}.",
         {"size_usd": text(facts.asked.usd), "fee_bp": facts.fee_bp},
         {"feasible_usd": text(floor), "venue_minimum_usd": text(facts.venue_minimum)},

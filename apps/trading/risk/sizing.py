@@ -52,10 +52,15 @@ def kelly(limits: Limits, confidence_bp: int, fee_bp: int) -> Fraction:
     return p - (1 - p) / ratio
 
 
-def feasible_floor(limits: Limits, fee_bp: int, venue_minimum: Decimal) -> Decimal:
-    """The smallest entry, rounded up to cents, whose stop-out exit the venue still accepts."""
+def least_feasible(limits: Limits, fee_bp: int, venue_minimum: Decimal) -> Decimal:
+    """The smallest entry whose stop-out exit the venue still accepts."""
     left = (1 - limits.stop_loss_bp * BP) * (1 - limits.exit_margin_bp * BP) * (1 - fee_bp * BP)
-    return (venue_minimum / left).quantize(CENT, ROUND_CEILING)
+    return venue_minimum / left
+
+
+def feasible_floor(limits: Limits, fee_bp: int, venue_minimum: Decimal) -> Decimal:
+    """The same rounded up to cents: entries are sized by it, which leaves room for rounding down to the venue's lots."""
+    return least_feasible(limits, fee_bp, venue_minimum).quantize(CENT, ROUND_CEILING)
 
 
 def formula(limits: Limits, confidence_bp: int, capital: Decimal, equity: Decimal, fee_bp: int) -> Decimal:
