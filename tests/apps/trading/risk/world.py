@@ -21,6 +21,7 @@ from apps.trading.models import (
     Plan,
     PlanStatus,
     Position,
+    Round,
     Signal,
     SignalStatus,
     TradingState,
@@ -45,12 +46,13 @@ RULES_OF_THE_HOUSE = {
     "fee": ("risk.fee_bp", 10),
     "positive": ("risk.require_positive_ev", True),
     "minimum": ("risk.venue_minimum_cents", 100),
+    "hold": ("risk.min_hold_s", 300),
 }
 CHANGES = st.sampled_from(
     [
         ("max_open", 2), ("max_open", 3), ("max_trade", 200), ("max_trade", 500), ("min_trade", 600),
         ("min_trade", 100), ("signal", 5500), ("execute", 0), ("execute", 6500), ("fee", 16), ("fee", 10),
-        ("positive", False), ("positive", True), ("minimum", 300), ("minimum", 100),
+        ("positive", False), ("positive", True), ("minimum", 300), ("minimum", 100), ("hold", 0), ("hold", 300),
     ]
 )  # fmt: skip
 
@@ -87,7 +89,6 @@ class World(RuleBasedStateMachine):
         parameters.forget_cached()
         cast.lost(lost, self.now, "OLD-USD")
 
-    @rule(change=CHANGES)
     def govern(self, change: tuple[str, Any]) -> None:
         """The network changes a limit, also under what runs."""
         name, value = change
@@ -155,11 +156,12 @@ class World(RuleBasedStateMachine):
             cast.buy(plan, min(quantity, plan.quantity - plan.filled_quantity), limit, self.now)
             self.bought(plan)
 
-    @rule(pick=PICK)
     def order_of_nobody(self, pick: int) -> None:
         """A plan that no certified signal stands behind buys nothing."""
         signal = cast.signal(0.8, self.now, pair=PAIRS[pick % 3])
-        plan = cast.plan(signal, Decision(size_usd=Decimal(2)), self.now, self.prices[signal.pair])
+        decision = decide_signal(signal, self.now, self.now)
+        plan = cast.plan(signal, Decision(size_usd=decision.size_usd), self.now, self.prices[signal.pair])
+        Round.objects.filter(signal=signal).update(outcome={"action": "HOLD"})
         found = check_order(plan, plan.quantity, plan.limit_price, self.now, self.now)
         assert found.verdict == Verdict.REFUSE, "no signal"
         Plan.objects.filter(pk=plan.pk).update(status=PlanStatus.CANCELLED)
@@ -171,7 +173,7 @@ class World(RuleBasedStateMachine):
         held = list(Position.objects.filter(pair=pair, closed_at=None))
         decision = decide_signal(signal, self.now, self.now)
         if decision.verdict == Verdict.REFUSE:
-            assert not held or min(self.now - one.opened_at for one in held) < timedelta(seconds=300)
+            assert not held or min(self.now - one.opened_at for one in held) < timedelta(seconds=self.house["hold"])
             return
         assert held, "sold what is not held"
         for position in held:
@@ -184,7 +186,11 @@ class World(RuleBasedStateMachine):
         self.tick(seconds)
         self.serve_exits(works=venue_works)
 
-    @rule(pair=PAIR, bp=st.sampled_from([2000, 5000]))
+    @rule(moves=st.tuples(MOVES, MOVES, MOVES))
+    def rest(self, moves: tuple[int, int, int]) -> None:
+        """Half an hour passes and nothing is held up."""
+        self.wait(1800, moves, venue_works=True)
+
     def crash(self, pair: str, bp: int) -> None:
         """A gap over every stop."""
         self.gaps_today = True
@@ -192,27 +198,43 @@ class World(RuleBasedStateMachine):
         self.tick(60)
         self.serve_exits(works=True)
 
-    @rule()
     def silence(self) -> None:
         """The market sends nothing for ten minutes; whatever is asked for then has a price that is too old."""
         self.now += timedelta(seconds=600)
 
-    @rule(right=st.integers(0, 12), wrong=st.integers(0, 25))
     def judge(self, right: int, wrong: int) -> None:
         cast.judged(right, wrong, self.now)
 
-    @rule()
-    def pause(self) -> None:
-        self.meddle(states.pause)
+    @rule(data=st.data(), what=st.sampled_from(["govern", "govern", "nobody", "crash", "silence", "judge", "person"]))
+    def seldom(self, data: st.DataObject, what: str) -> None:
+        """What does not happen every day, under one name so that most steps are trades."""
+        if what == "govern":
+            self.govern(data.draw(CHANGES))
+        elif what == "nobody":
+            self.order_of_nobody(data.draw(PICK))
+        elif what == "crash":
+            self.crash(data.draw(PAIR), data.draw(st.sampled_from([2000, 5000])))
+        elif what == "silence":
+            self.silence()
+        elif what == "judge":
+            self.judge(*data.draw(st.sampled_from([(9, 10), (12, 9), (9, 12), (1, 20), (0, 25)])))
+        else:
+            self.meddle(data.draw(st.sampled_from([states.pause, states.stop_and_flatten])))
+            self.serve_exits(works=True)
 
     @rule()
     def resume(self) -> None:
         self.meddle(states.resume)
 
-    @rule()
-    def flatten(self) -> None:
-        self.meddle(states.stop_and_flatten)
-        self.serve_exits(works=True)
+    def list_another(self) -> None:
+        """A pair that nobody allowed has a market too."""
+        self.prices["DOGE-USD"] = Decimal(100)
+        self.tick(60)
+
+    def leave_all(self) -> None:
+        """Everything is sold while its entry may still run."""
+        for position in self.open():
+            self.close(position, "flatten")
 
     def meddle(self, action: Any) -> None:
         try:
@@ -232,7 +254,12 @@ class World(RuleBasedStateMachine):
     def serve_exits(self, *, works: bool) -> None:
         """The desk's turn: every exit that is due is tried, and none may be refused, whatever the state."""
         stopped = [one for one in self.open() if self.prices[one.pair] <= one.stop_loss]
+        _, today, unrealised = self.results()
         due = exits_due(self.now, self.now)
+        lost = -(today + min(unrealised, Decimal(0))) >= 2
+        assert not lost or {one.pk for one in self.open()} == {position.pk for position, _ in due}, (
+            "a lost day holds on"
+        )
         assert {one.pk for one in stopped} <= {position.pk for position, _ in due}, "a stop was held back"
         if TradingState.objects.get().flattening:
             assert {one.pk for one in self.open()} == {position.pk for position, _ in due}, "not everything is sold"
@@ -249,7 +276,7 @@ class World(RuleBasedStateMachine):
         decision = check_order(plan, position.quantity, price, self.now, self.now)
         assert decision.verdict == Verdict.ALLOW, "an exit was refused"
         if reason in {"take_profit", "signal"}:
-            assert self.now - position.opened_at >= timedelta(seconds=300), "sold before its time"
+            assert self.now - position.opened_at >= timedelta(seconds=self.house["hold"]), "sold before its time"
         cast.sell(position, price, self.now, reason)
         Plan.objects.filter(pk=plan.pk).update(status=PlanStatus.DONE)
 
@@ -283,6 +310,7 @@ class World(RuleBasedStateMachine):
 
     def entry_was_right(self, signal: Signal, decision: Decision) -> None:
         self.entry_may_be()
+        assert signal.pair in PAIRS, "no such pair"
         assert decision.size_usd is not None
         assert self.house["min_trade"] <= decision.size_usd * 100 <= self.house["max_trade"], "size"
         p, fee = Decimal(repr(signal.confidence)), self.house["fee"]
