@@ -37,7 +37,7 @@ class DoubleSign(ConsensusError):
 
 
 class Refused(ConsensusError):
-    """A message is refused; nothing changed. `code` is one of the codes of docs and counters."""
+    """A message is refused; nothing changed. `code` is stable and is what machines count refusals by."""
 
     def __init__(self, code: str, detail: str | None = None) -> None:
         super().__init__(detail or code.replace("_", " "))

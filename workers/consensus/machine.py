@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from workers.consensus import certificate as certificates
 from workers.consensus.committee import Committee
 from workers.consensus.errors import DoubleSign, Refused
-from workers.consensus.evidence import Evidence, between
+from workers.consensus.evidence import Evidence
 from workers.consensus.gathering import Gathering
 from workers.consensus.journal import Journal
 from workers.consensus.messages import COMMIT, NIL, PRECOMMIT, PREVOTE, PROPOSE, REVEAL, Codec, Message, Reveal, Wire
@@ -364,6 +364,3 @@ class Machine(Views):
         found, self.evidence = self.evidence, []
         wake = min(self.timers.values()) if self.timers else None
         return Step(messages, wake, self.certificate, found, refused)
-
-
-__all__ = ["Machine", "Step", "Timeouts", "between"]

@@ -87,7 +87,6 @@ class Report:
     view: int = 0
     evidence: int = 0
     at_ms: int = 0
-    refused: dict[str, int] = field(default_factory=dict)
 
 
 class Seat:
