@@ -234,11 +234,11 @@ def ingest_node(envelope: Envelope, node: Node, now: datetime) -> Scan | None:
         scan = ingest(report, Source.LIVE, now, origin=Origin(node, envelope.raw, run.pk))
         if run.answered_at is None:
             ScanRun.objects.filter(pk=run.pk).update(answered_at=now, error="")
-            transaction.on_commit(partial(_look, scan.pk), robust=True)
+            transaction.on_commit(partial(look, scan.pk), robust=True)
     return scan
 
 
-def _look(scan_id: str) -> None:
+def look(scan_id: str) -> None:
     """Tell the detectors; a lost word is made good by the sweep."""
     from apps.trading.tasks_scans import detect
 

@@ -30,4 +30,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("apps.pool.urls")),
     path("", include("apps.pool.api_urls")),
     path("", include("apps.trading.urls")),
+    path("", include("apps.trading.api_urls")),
 ]

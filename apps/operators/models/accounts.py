@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 class Scope(models.TextChoices):
     JOBS_READ = "jobs:read", _("read jobs and results")
     JOBS_WRITE = "jobs:write", _("submit and cancel jobs")
+    TRADING_WRITE = "trading:write", _("report scans and signals")
 
 
 class ApiKey(models.Model):

@@ -1,5 +1,6 @@
 """Scans: what no path can be is refused, the same scan is stored once, and a node answers for itself only."""
 
+import itertools
 import math
 from typing import Any
 
@@ -217,7 +218,7 @@ def test_every_region_scans_every_target_one_after_another(ada: pool.Machine) ->
     assert {run.node.operator.region for run in runs} == {"eu", "asia"}
     assert not {"emil", "fred"} & {run.node.name for run in runs}
     due = sorted(run.due_at for run in runs if run.node_id == asia.node.pk)
-    assert all((b - a).total_seconds() == 5 for a, b in zip(due, due[1:], strict=False))
+    assert all((b - a).total_seconds() == 5 for a, b in itertools.pairwise(due))
 
 
 def test_a_cycle_is_asked_for_once_and_the_next_by_the_same_nodes(ada: pool.Machine) -> None:
@@ -225,7 +226,7 @@ def test_a_cycle_is_asked_for_once_and_the_next_by_the_same_nodes(ada: pool.Mach
     assert scan_schedule.plan(later(899)) == 0
     first = set(ScanRun.objects.values_list("target", "node"))
     assert scan_schedule.plan(later(900)) == len(first)
-    assert {pair for pair in ScanRun.objects.filter(cycle_at=later(900)).values_list("target", "node")} == first
+    assert set(ScanRun.objects.filter(cycle_at=later(900)).values_list("target", "node")) == first
 
 
 def test_what_a_node_is_sent_is_signed_and_sent_once(ada: pool.Machine) -> None:
