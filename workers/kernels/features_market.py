@@ -163,4 +163,5 @@ def lasting(s: Floats, i: int) -> float:
         five += s[RETURN, t] - s[RETURN, t - 5]
         total += five
         square += five * five
-    return max(square - total * total / 56.0, 0.0) / 55.0 / (5.0 * single * single)
+    variance: float = max(square - total * total / 56.0, 0.0) / 55.0
+    return variance / (5.0 * single * single)

@@ -157,9 +157,11 @@ def money_flow(s: Floats, i: int, row: Floats) -> None:
     inward = outward = 0.0
     for t in range(i - 13, i + 1):
         money = s[TYPICAL, t] * s[VOLUME, t]
-        if s[TYPICAL, t] > s[TYPICAL, t - 1]:
+        # Equal sums of different prices round apart: that is no change.
+        change, rounding = s[TYPICAL, t] - s[TYPICAL, t - 1], TINY * s[TYPICAL, t]
+        if change > rounding:
             inward += money
-        elif s[TYPICAL, t] < s[TYPICAL, t - 1]:
+        elif change < -rounding:
             outward += money
     both = inward + outward
     row[TECHNICAL + 9] = 100.0 * inward / both if both > 0.0 else 50.0

@@ -149,7 +149,8 @@ def shannon(work: Floats) -> float:
     total = 0.0
     for k in range(BINS):
         total += work[1, k] * LOGS[int(work[1, k])]
-    return (LOGS[SHORT] - total / SHORT) / LOGS[BINS]
+    share: float = (LOGS[SHORT] - total / SHORT) / LOGS[BINS]
+    return share
 
 
 @njit(cache=True, error_model="numpy")
@@ -166,7 +167,8 @@ def sevcik(s: Floats, i: int) -> float:
     for t in range(i - SHORT + 2, i + 1):
         tall = (s[CLOSE, t] - s[CLOSE, t - 1]) / reach
         length += math.sqrt(tall * tall + wide * wide)
-    return 1.0 + math.log(length) / LOGS[2 * (SHORT - 1)]
+    dimension: float = 1.0 + math.log(length) / LOGS[2 * (SHORT - 1)]
+    return dimension
 
 
 @njit(cache=True, error_model="numpy")
