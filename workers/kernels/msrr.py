@@ -91,13 +91,13 @@ def mean_semivariance(returns: Array, previous: Array | None = None, settings: U
 
 
 def max_sharpe(returns: Array, ridge: float = 10.0) -> Array:
-    """Weights (assets,) of maximum-Sharpe regression; `ridge` in units of the mean squared return * periods ÷ 100."""
+    """Weights (assets,) of maximum-Sharpe regression; `ridge` in units of the assets' mean sum of squares."""
     values = checked(returns)
     if ridge <= 0:
         raise ValueError("ridge is positive")
     square = values.T @ values
     n = len(square)
-    penalty = ridge * max(float(np.trace(square)) / n, TINY) / 100.0
+    penalty = ridge * max(float(np.trace(square)) / n, TINY)
     return np.asarray(np.linalg.solve(square + penalty * np.eye(n), values.sum(axis=0)))
 
 
