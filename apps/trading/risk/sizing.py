@@ -59,7 +59,7 @@ def least_feasible(limits: Limits, fee_bp: int, venue_minimum: Decimal) -> Decim
 
 
 def feasible_floor(limits: Limits, fee_bp: int, venue_minimum: Decimal) -> Decimal:
-    """The same rounded up to cents: entries are sized by it, which leaves room for rounding down to the venue's lots."""
+    """The same rounded up to cents: entries are sized by it, with room for rounding down to the venue's lots."""
     return least_feasible(limits, fee_bp, venue_minimum).quantize(CENT, ROUND_CEILING)
 
 
