@@ -15,7 +15,7 @@ from apps.core.problems import CONTENT_TYPE, problem
 class CursorPagination(pagination.CursorPagination):
     """`{next, previous, results}`, newest first."""
 
-    ordering = "-created_at"
+    ordering: str | tuple[str, ...] = "-created_at"
     page_size_query_param = "limit"
     max_page_size = 200
 

@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 class TaskKind(models.TextChoices):
     EMBED = "embed", _("embeddings")
     GENERATE = "generate", _("text generation")
+    ANALYSIS = "analysis", _("analysis of network paths")
 
 
 class Model(models.Model):

@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -75,6 +75,14 @@ class Kind(Protocol):
 
     def join(self, results: Sequence[bytes]) -> Any:
         """The job's result from its chunks' results in order."""
+
+
+@runtime_checkable
+class FromData(Protocol):
+    """A kind whose dispatches carry fields of their own instead of inputs or a prompt."""
+
+    def from_data(self, data: dict[str, Any]) -> dict[str, Any]:
+        """The same as model and prompt."""
 
 
 _kinds: dict[str, Kind] = {}

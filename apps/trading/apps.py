@@ -10,6 +10,8 @@ class TradingConfig(AppConfig):
 
     def ready(self) -> None:
         from apps.core import live
+        from apps.trading import kinds
 
+        kinds.register()
         live.register_topic("desk", lambda user, rest: not rest)
         live.register_topic("scans", lambda user, rest: not rest)

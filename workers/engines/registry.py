@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from workers.engines.base import Engine, ModelNotServed
+from workers.engines.detectors import NAME as DETECTORS
+from workers.engines.detectors import Detectors
 from workers.engines.ollama import OllamaClient, OllamaGenerate
 from workers.engines.onnx_embed import OnnxEmbed
 from workers.engines.onnx_generate import OnnxGenerate
@@ -14,7 +16,7 @@ KEPT = 2
 
 
 class Engines:
-    """Loads engines by a version's `engine.json`; a version without files is one that a local Ollama serves."""
+    """Loads engines by a version's `engine.json`; a version without files is built in or served by a local Ollama."""
 
     def __init__(self, engine_address: str = "127.0.0.1:11434") -> None:
         self.engine_address = engine_address
@@ -31,6 +33,8 @@ class Engines:
         return self._loaded[key]
 
     def _load(self, model: str, files: Mapping[str, Path]) -> Engine:
+        if not files and model == DETECTORS:
+            return Detectors()
         if not files:
             return OllamaGenerate(model, OllamaClient.at(self.engine_address))
         if not {"model.onnx", "tokenizer.json", "engine.json"} <= set(files):

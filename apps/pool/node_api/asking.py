@@ -57,7 +57,9 @@ def asked(body: dict[str, Any]) -> kinds.JobRequest:
         raise InputRefused(f"A dispatch has {', '.join(sorted(FIELDS))}; data and requirements are objects.")
     if not isinstance(kind, str) or not isinstance(priority, int) or not 0 <= priority <= 9:
         raise InputRefused("task_type names a kind of job, priority is 0 to 9, lower first.")
-    kinds.get(kind)
+    found = kinds.get(kind)
+    if isinstance(found, kinds.FromData):
+        data = found.from_data(data)
     if requirements not in ({}, {"gpu_type": "any"}):
         raise kinds.refuse("requirements", "What a node must have follows from the model.")
     inputs, prompt, model = data.get("inputs", []), data.get("prompt", ""), data.get("model", "")

@@ -1,6 +1,6 @@
 """The cast of scans and signals: a node that measures, a path that spikes, and a market of bars."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -54,7 +54,7 @@ def report(**changes: Any) -> ScanReport:
     return ScanReport(**fields)
 
 
-def measured(rtts: list[float | None], vantage: str = "probe 1", step_s: int = 60, hops: Any = ()) -> list[Scan]:
+def measured(rtts: Sequence[float | None], vantage: str = "probe 1", step_s: int = 60, hops: Any = ()) -> list[Scan]:
     """A series of scans, the last one at NOW."""
     found = []
     for index, rtt in enumerate(rtts):

@@ -36,7 +36,8 @@ def test_a_signal_is_right_when_the_price_went_its_way(direction: str, exit_: fl
     signal(direction=direction)
     assert accuracy.judge_due(later(900)) == 1
     outcome = Outcome.objects.get()
-    assert (outcome.pnl, outcome.correct) == (pytest.approx(pnl), correct)
+    assert outcome.pnl == pytest.approx(pnl)
+    assert outcome.correct == correct
     assert outcome.pnl_after_fees == pytest.approx(pnl - 0.001 * (1 + exit_ / 100))
     assert outcome.judged_at == later(900)
 
@@ -80,7 +81,8 @@ def test_a_summary_counts_its_window_only() -> None:
     told = accuracy.summary(24, later(900))
     assert (told.signals, told.judged, told.correct, told.wins, told.losses) == (4, 3, 2, 2, 1)
     assert told.accuracy == pytest.approx(2 / 3)
-    assert (told.total_pnl, told.win_loss) == (pytest.approx(0.01), 2.0)
+    assert told.total_pnl == pytest.approx(0.01)
+    assert told.win_loss == 2.0
     assert told.total_pnl_after_fees == pytest.approx(0.01 - 3 * 0.00201)
     assert (told.signals_per_day, told.per_day) == (4.0, 3.0)
     assert accuracy.summary(12, later(900)).signals_per_day == 8.0

@@ -234,11 +234,11 @@ def test_what_a_node_is_sent_is_signed_and_sent_once(ada: pool.Machine) -> None:
     target()
     scan_schedule.plan(NOW)
     sent = scan_schedule.send_due(later(60))
-    assert sent == scan_schedule.ScanRun.objects.filter(sent_at=later(60)).count() == 6
+    assert sent == ScanRun.objects.filter(sent_at=later(60)).count() == 6
     assert scan_schedule.send_due(later(61)) == 0
     queue = broker.client().lrange(broker.queue(ada.node.pk, "scan"), 0, -1)
     broker.purge(ada.node.pk)
-    assert len(queue) == 6  # type: ignore[arg-type]
+    assert len(queue) == 6
     run = ScanRun.objects.select_related("target").first()
     assert run is not None
     key = platform_keys.signing_key()

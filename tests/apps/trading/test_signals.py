@@ -10,7 +10,7 @@ from hypothesis.extra.django import TestCase
 from apps.core import parameters
 from apps.core.models import Event
 from apps.trading import market_time, scans, signals, tasks_scans
-from apps.trading.models import Direction, Scan, Signal, SignalKind, SignalStatus, Source
+from apps.trading.models import Direction, MarketClock, Scan, Signal, SignalKind, SignalStatus, Source
 from apps.trading.signals import band
 from tests.apps.trading.scan_cast import NOW, later, measured, report, signal, spike, target, together
 
@@ -158,7 +158,7 @@ def test_the_sweep_finds_what_a_lost_message_left_and_is_silent_in_a_replay(monk
     monkeypatch.setattr(tasks_scans, "utcnow", lambda: NOW)
     market_time.start_replay("A recording.", NOW, later(60), NOW)
     assert tasks_scans.sweep() == tasks_scans.detect(series[-1].pk) == 0
-    market_time.MarketClock.objects.update(source=Source.LIVE)
+    MarketClock.objects.update(source=Source.LIVE)
     assert tasks_scans.sweep() == Signal.objects.count() > 0
     assert tasks_scans.detect(series[-1].pk) == tasks_scans.detect("scn_gone") == 0
 
