@@ -8,6 +8,7 @@ import hashlib
 import math
 import tomllib
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from workers.kernels import features_series
 from workers.kernels.features_market import market
 from workers.kernels.features_price import prices
 from workers.kernels.features_recursive import STATE, recall
-from workers.kernels.features_risk import risks
+from workers.kernels.features_risk import SCRATCH, risks
 from workers.kernels.features_series import PAD, ROWS, derive
 
 Floats = NDArray[np.float64]
@@ -31,6 +32,8 @@ MOST_BARS = 5_000_000
 LEAST_PRICE, MOST_PRICE = 1e-12, 1e12
 MOST_VOLUME = 1e15
 ROOM = 1024
+THREADS = 2
+WORTH_A_THREAD = 20_000
 
 
 class BarsRefused(ValueError):
@@ -61,11 +64,15 @@ LONGEST = int(WARMUP.max())
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def _step(s: Floats, i: int, seen: int, memory: tuple[Floats, Floats], warmup: NDArray[np.int64], row: Floats) -> None:
-    """Fill row (94,) for column i of s (ROWS, ·), the seen-th bar, of which only the first five values are there."""
-    state, work = memory
+def _remember(s: Floats, i: int, seen: int, state: Floats, row: Floats) -> None:
+    """For column i of s (ROWS, ·), the seen-th bar: derive its rows, and fill what depends on all bars before."""
     derive(s, i)
     recall(s, i, seen, state, row)
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _look(s: Floats, i: int, seen: int, warmup: NDArray[np.int64], row: Floats, work: Floats) -> None:
+    """Fill what windows up to column i say, into row (94,), and take away what is not warm."""
     prices(s, i, row)
     market(s, i, row)
     risks(s, i, row, work)
@@ -75,12 +82,20 @@ def _step(s: Floats, i: int, seen: int, memory: tuple[Floats, Floats], warmup: N
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def _batch(s: Floats, warmup: NDArray[np.int64], out: Floats) -> None:
-    """Fill out (n, 94) from s (ROWS, PAD + n)."""
-    memory = (np.zeros(STATE), np.zeros((4, 64)))
+def _remember_all(s: Floats, out: Floats) -> None:
+    """The first half of every row of out (n, 94), in order."""
+    state = np.zeros(STATE)
     features_series.pad(s)
     for t in range(out.shape[0]):
-        _step(s, PAD + t, t + 1, memory, warmup, out[t])
+        _remember(s, PAD + t, t + 1, state, out[t])
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _look_from(s: Floats, start: int, stop: int, warmup: NDArray[np.int64], out: Floats) -> None:
+    """The second half of the rows from start to stop, which need nothing of each other."""
+    work = np.zeros(SCRATCH)
+    for t in range(start, stop):
+        _look(s, PAD + t, t + 1, warmup, out[t], work)
 
 
 def compute(o: Floats, h: Floats, l: Floats, c: Floats, v: Floats) -> Floats:  # noqa: E741
@@ -91,8 +106,20 @@ def compute(o: Floats, h: Floats, l: Floats, c: Floats, v: Floats) -> Floats:  #
     if n:
         s = np.empty((ROWS, PAD + n))
         s[:5, PAD:] = bars
-        _batch(s, WARMUP, out)
+        _remember_all(s, out)
+        _spread(s, out)
     return out
+
+
+def _spread(s: Floats, out: Floats) -> None:
+    """The windows' features, on both of two cores where there are many rows; the kernels hold no lock."""
+    n = len(out)
+    if n < WORTH_A_THREAD:
+        _look_from(s, 0, n, WARMUP, out)
+        return
+    with ThreadPoolExecutor(THREADS) as pool:
+        edges = [n * k // THREADS for k in range(THREADS + 1)]
+        list(pool.map(lambda start, stop: _look_from(s, start, stop, WARMUP, out), edges[:-1], edges[1:]))
 
 
 def _checked(*columns: Floats) -> Floats:
@@ -125,7 +152,7 @@ class Live:
         self.seen = 0
         self._at = PAD
         self._series = np.zeros((ROWS, PAD + ROOM))
-        self._memory = (np.zeros(STATE), np.zeros((4, 64)))
+        self._state, self._work = np.zeros(STATE), np.zeros(SCRATCH)
 
     def push(self, o: float, h: float, l: float, c: float, v: float) -> Floats:  # noqa: E741
         """Features (94,) after one more bar. Raises BarsRefused, and then remembers nothing of the bar."""
@@ -141,7 +168,8 @@ class Live:
             features_series.pad(series)
         self.seen += 1
         row = np.empty(COUNT)
-        _step(series, self._at, self.seen, self._memory, WARMUP, row)
+        _remember(series, self._at, self.seen, self._state, row)
+        _look(series, self._at, self.seen, WARMUP, row, self._work)
         self._at += 1
         return row
 

@@ -15,22 +15,23 @@ N = 60
 SHORT = 20
 BINS = 8
 SIZES = (15, 30, 60)
+TWO, THREE, PAIR, AFTER, BEST, GROWTH, SCRATCH = 32, 64, 96, 128, 160, 192, 224
 
 LOGS = np.log(np.maximum(np.arange(64.0), 1.0))
-ANGLES = 2.0 * np.pi * np.outer(np.arange(1, SHORT // 2 + 1), np.arange(SHORT)) / SHORT
+ANGLES = 2.0 * np.pi * np.outer(np.arange(SHORT), np.arange(1, SHORT // 2 + 1)) / SHORT  # (20, 10)
 COSINES, SINES = np.cos(ANGLES), np.sin(ANGLES)
 
 
 @njit(cache=True, error_model="numpy")
 def risks(s: Floats, i: int, row: Floats, work: Floats) -> None:
-    """Fill risk, Hurst and the statistics of bar i; `work` (4, 64) is scratch."""
+    """Fill risk, Hurst and the statistics of bar i; `work` (SCRATCH,) is scratch."""
     rewards(s, i, row)
     drawdown(s, i, row)
     tails(s, i, row)
     row[HURST] = hurst(s, i)
     level = mean(s, RETURN, i, SHORT)
     for j in range(SHORT):
-        work[0, j] = s[RETURN, i - SHORT + 1 + j] - level
+        work[j] = s[RETURN, i - SHORT + 1 + j] - level
     spread = deviation(s, RETURN, i, SHORT)
     if spread <= TINY:
         for k in (0, 2, 3, 4):
@@ -139,16 +140,16 @@ def rescaled(s: Floats, start: int, size: int) -> float:
 @njit(cache=True, error_model="numpy")
 def shannon(work: Floats) -> float:
     """Entropy of 20 values in 8 equal bins between the least and the largest, of at most 1."""
-    least = largest = work[0, 0]
+    least = largest = work[0]
     for j in range(1, SHORT):
-        least, largest = min(least, work[0, j]), max(largest, work[0, j])
+        least, largest = min(least, work[j]), max(largest, work[j])
     for k in range(BINS):
-        work[1, k] = 0.0
+        work[TWO + k] = 0.0
     for j in range(SHORT):
-        work[1, min(int(BINS * ((work[0, j] - least) / (largest - least))), BINS - 1)] += 1.0
+        work[TWO + min(int(BINS * ((work[j] - least) / (largest - least))), BINS - 1)] += 1.0
     total = 0.0
     for k in range(BINS):
-        total += work[1, k] * LOGS[int(work[1, k])]
+        total += work[TWO + k] * LOGS[int(work[TWO + k])]
     share: float = (LOGS[SHORT] - total / SHORT) / LOGS[BINS]
     return share
 
@@ -173,46 +174,54 @@ def sevcik(s: Floats, i: int) -> float:
 
 @njit(cache=True, error_model="numpy")
 def regularity(work: Floats, near: float, row: Floats) -> None:
-    """Approximate entropy (m = 2) and the Lyapunov exponent of one step, from the same distances of pairs."""
-    for j in range(SHORT):
-        work[1, j] = work[2, j] = 1.0
-        work[3, j] = np.inf
-    growth = work[0, 20:60]
+    """Approximate entropy (m = 2) and the Lyapunov exponent of one step, from the same distances of pairs.
+
+    Every loop over b does one thing to each place of flat scratch at constant distances, which the compiler can do
+    four at a time; a triangle of pairs with branches took twice as long.
+    """
+    x, x1, x2 = work[0:20], work[1:20], work[2:20]
+    twos, threes = work[TWO : TWO + 20], work[THREE : THREE + 20]
+    pairs, after = work[PAIR : PAIR + 20], work[AFTER : AFTER + 20]
+    best, growth = work[BEST : BEST + 20], work[GROWTH : GROWTH + 20]
+    twos[:], threes[:], growth[:], best[:] = 0.0, 0.0, 0.0, np.inf
     for a in range(SHORT - 1):
-        for b in range(a + 1, SHORT - 1):
-            pair = max(abs(work[0, a] - work[0, b]), abs(work[0, a + 1] - work[0, b + 1]))
-            close = 1.0 if pair <= near else 0.0
-            work[1, a] += close
-            work[1, b] += close
-            if b >= SHORT - 2:
-                continue
-            later = abs(work[0, a + 2] - work[0, b + 2])
-            both = close if later <= near else 0.0
-            work[2, a] += both
-            work[2, b] += both
-            if b - a >= 2 and pair > 0.0:
-                after = max(abs(work[0, a + 1] - work[0, b + 1]), later)
-                if pair < work[3, a]:
-                    work[3, a], growth[a] = pair, after
-                if pair < work[3, b]:
-                    work[3, b], growth[b] = pair, after
+        first, second = x[a], x1[a]
+        for b in range(SHORT - 1):
+            here, then = abs(first - x[b]), abs(second - x1[b])
+            pair = here if here > then else then
+            pairs[b], after[b] = pair, then
+            twos[b] += 1.0 if pair <= near else 0.0
+        if a == SHORT - 2:
+            break
+        third = x2[a]
+        for b in range(SHORT - 2):
+            later, pair, then = abs(third - x2[b]), pairs[b], after[b]
+            worse = pair if pair > later else later
+            threes[b] += 1.0 if worse <= near else 0.0
+            after[b] = then if then > later else later
+        pairs[max(a - 1, 0) : a + 2] = np.inf
+        for b in range(SHORT - 2):
+            pair = pairs[b] if pairs[b] > 0.0 else np.inf
+            better = pair < best[b]
+            growth[b] = after[b] if better else growth[b]
+            best[b] = pair if better else best[b]
     two = three = 0.0
-    for a in range(SHORT - 1):
-        two += LOGS[int(work[1, a])]
-    for a in range(SHORT - 2):
-        three += LOGS[int(work[2, a])]
+    for b in range(SHORT - 1):
+        two += LOGS[int(work[TWO + b])]
+    for b in range(SHORT - 2):
+        three += LOGS[int(work[THREE + b])]
     m, more = SHORT - 1, SHORT - 2
     row[STATISTICS + 2] = two / m - LOGS[m] - (three / more - LOGS[more])
-    row[STATISTICS + 4] = divergence(work, growth)
+    row[STATISTICS + 4] = divergence(work)
 
 
 @njit(cache=True, error_model="numpy")
-def divergence(work: Floats, growth: Floats) -> float:
+def divergence(work: Floats) -> float:
     """Mean log of how far nearest pairs part in one step; 0 without any."""
     product, total, used = 1.0, 0.0, 0
-    for a in range(SHORT - 2):
-        if work[3, a] < np.inf and growth[a] > 0.0:
-            product *= growth[a] / work[3, a]
+    for b in range(SHORT - 2):
+        if work[BEST + b] < np.inf and work[GROWTH + b] > 0.0:
+            product *= work[GROWTH + b] / work[BEST + b]
             used += 1
             if used % 6 == 0:
                 total += math.log(product)
@@ -223,14 +232,18 @@ def divergence(work: Floats, growth: Floats) -> float:
 @njit(cache=True, error_model="numpy")
 def spectral(work: Floats) -> float:
     """Entropy of the power at the 10 frequencies of 20 values, of at most 1."""
+    half = SHORT // 2
+    for k in range(half):
+        work[TWO + k] = work[THREE + k] = 0.0
+    for j in range(SHORT):
+        value = work[j]
+        for k in range(half):
+            work[TWO + k] += value * COSINES[j, k]
+            work[THREE + k] += value * SINES[j, k]
     total = weighted = 0.0
-    for k in range(SHORT // 2):
-        real = imaginary = 0.0
-        for j in range(SHORT):
-            real += work[0, j] * COSINES[k, j]
-            imaginary += work[0, j] * SINES[k, j]
-        power = real * real + imaginary * imaginary
+    for k in range(half):
+        power = work[TWO + k] * work[TWO + k] + work[THREE + k] * work[THREE + k]
         if power > 0.0:
             total += power
             weighted += power * math.log(power)
-    return (math.log(total) - weighted / total) / math.log(SHORT // 2) if total > 0.0 else 0.0
+    return (math.log(total) - weighted / total) / math.log(half) if total > 0.0 else 0.0

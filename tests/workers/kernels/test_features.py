@@ -106,6 +106,11 @@ def test_live_equals_the_batch_bit_for_bit() -> None:
     assert pushed(ALL).tobytes() == computed.tobytes()
 
 
+def test_two_threads_say_what_one_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(features, "WORTH_A_THREAD", 2)
+    assert features.compute(*ALL).tobytes() == computed.tobytes()
+
+
 def test_a_refused_bar_leaves_live_as_it_was() -> None:
     live = features.Live()
     for bar in ALL[:, :299].T:
