@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tests.workers.kernels.candles import bars
 from workers.kernels import features
+from workers.kernels.features_series import PAD
 
 ALL = bars()
 computed = features.compute(*ALL)
@@ -64,7 +65,7 @@ def test_a_definition_has_a_formula_a_source_and_a_warmup_not_below_its_window()
     for each in features.FEATURES:
         assert each.formula
         assert each.source
-        assert 1 <= each.window <= each.warmup <= features.LONGEST <= features.features_series.PAD
+        assert 1 <= each.window <= each.warmup <= features.LONGEST <= PAD
 
 
 @pytest.mark.parametrize("name", features.NAMES)

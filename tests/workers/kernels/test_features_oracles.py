@@ -159,6 +159,10 @@ def amihud(b: Bars) -> Any:
     return each.rolling(20, min_periods=1).mean()
 
 
+def spanned(work: Callable[["Bars", int], Any], n: int) -> Oracle:
+    return lambda b: work(b, n)
+
+
 def doji(b: Bars) -> Any:
     return (abs(b.c - b.o) <= 0.1 * (b.h - b.l)).astype(float)
 
@@ -169,7 +173,7 @@ def inside(b: Bars) -> Any:
 
 
 ORACLES: dict[str, Oracle] = {
-    **{f"mom_{n}d": (lambda b, n=n: talib.ROCP(b.c, n)) for n in (1, 5, 10, 20, 30, 60, 90, 120, 180, 252)},
+    **{f"mom_{n}d": spanned(lambda b, n: talib.ROCP(b.c, n), n) for n in (1, 5, 10, 20, 30, 60, 90, 120, 180, 252)},
     "mom_accel": lambda b: b.close.pct_change(10) - b.close.pct_change(10).shift(10),
     "mom_consistency": lambda b: (b.r > 0).rolling(20).mean(),
     "rev_1d": lambda b: -b.close.pct_change(1),
@@ -178,9 +182,9 @@ ORACLES: dict[str, Oracle] = {
     "dist_ma60": lambda b: b.c / talib.SMA(b.c, 60) - 1,
     "bb_position": lambda b: b.window(20, lambda w: (w[-1] - w.mean()) / (2 * w.std()), b.c),
     "rsi": lambda b: talib.RSI(b.c, 14),
-    "stoch": lambda b: talib.STOCH(b.h, b.l, b.c, 14, 3, 0, 1, 0)[0],
+    "stoch": lambda b: talib.STOCH(b.h, b.l, b.c, 14, 3, talib.MA_Type.SMA, 1, talib.MA_Type.SMA)[0],
     "williams_r": lambda b: talib.WILLR(b.h, b.l, b.c, 14),
-    **{f"vol_{n}d": (lambda b, n=n: b.window(n, lambda w: w.std(ddof=1))) for n in (5, 20, 60)},
+    **{f"vol_{n}d": spanned(lambda b, n: b.window(n, lambda w: w.std(ddof=1)), n) for n in (5, 20, 60)},
     "vol_of_vol": lambda b: b.window(20, lambda w: w.std(ddof=1), b.window(5, lambda w: w.std(ddof=1))),
     "downside_vol": lambda b: b.window(20, lambda w: np.sqrt((np.minimum(w, 0) ** 2).mean())),
     "upside_vol": lambda b: b.window(20, lambda w: np.sqrt((np.maximum(w, 0) ** 2).mean())),
@@ -239,7 +243,7 @@ ORACLES: dict[str, Oracle] = {
     "omega": lambda b: b.window(60, lambda w: np.maximum(w, 0).sum() / np.maximum(-w, 0).sum()),
     "calmar": lambda b: b.window(61, lambda w: (w[-1] / w[0] - 1) / drawdowns(w).max(), b.c),
     "ulcer_index": lambda b: b.window(61, lambda w: 100 * np.sqrt((drawdowns(w) ** 2).mean()), b.c),
-    **{f"trend_slope_{n}d": (lambda b, n=n: slope(b, b.c, n) / talib.SMA(b.c, n)) for n in (10, 20, 60)},
+    **{f"trend_slope_{n}d": spanned(lambda b, n: slope(b, b.c, n) / talib.SMA(b.c, n), n) for n in (10, 20, 60)},
     "trend_r2": lambda b: b.window(20, lambda w: np.corrcoef(w, np.arange(20))[0, 1] ** 2, b.c),
     "hurst": lambda b: b.window(60, hurst),
     "dpo": lambda b: b.close.shift(11) / talib.SMA(b.c, 20) - 1,
