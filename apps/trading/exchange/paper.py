@@ -180,6 +180,8 @@ class PaperExchange(ccxt.Exchange):  # type: ignore[misc]
         self.market(symbol)
         pair = symbol.replace("/", "-")
         wanted = Wanted(client, pair, side.upper(), exact(amount), exact(price), force)
+        if wanted.side not in (Side.BUY, Side.SELL) or not wanted.quantity > 0 or not wanted.limit > 0:
+            raise ccxt.InvalidOrder("Side, amount or price is none.")
         with transaction.atomic():
             row = self._take(wanted)
         if _strikes(Kind.TIMEOUT):
@@ -187,7 +189,7 @@ class PaperExchange(ccxt.Exchange):  # type: ignore[misc]
         if row.status == Status.REJECTED:
             refused = ccxt.InsufficientFunds if row.reason.startswith("Insufficient") else ccxt.InvalidOrder
             raise refused(row.reason)
-        return self._order(row)
+        return self._order(VenueOrder.objects.get(pk=row.pk))
 
     def _take(self, wanted: Wanted) -> VenueOrder:
         """The order's row, fills and bookings, once. The lock on the account makes orders wait for one another."""
@@ -224,8 +226,6 @@ class PaperExchange(ccxt.Exchange):  # type: ignore[misc]
     def _wrong(self, wanted: Wanted, usd: VenueAccount) -> str:
         """Why the venue rejects an order; empty where it takes it."""
         least = Decimal(parameters.get("risk.venue_minimum_cents")) * CENT
-        if wanted.side not in (Side.BUY, Side.SELL) or wanted.quantity <= 0 or wanted.limit <= 0:
-            return "Side, amount or price is none."
         if wanted.quantity % LOT or wanted.limit % TICK:
             return f"Amounts are multiples of {LOT:f}, prices of {TICK}."
         if wanted.quantity * wanted.limit < least:

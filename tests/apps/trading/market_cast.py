@@ -66,11 +66,8 @@ def govern(**values: Any) -> None:
     parameters.forget_cached()
 
 
-def agreed(usd: Any = None, now: datetime = NOW, pair: str = BTC, confidence: float = 0.8) -> tuple[Signal, Round, Decimal]:  # fmt: skip  # noqa: E501
-    """A signal that risk allowed and the oracles certified, and its size; `usd` makes the playbook's size that."""
-    if usd is not None:
-        govern(risk__min_trade_cents=int(Decimal(usd) * 100), risk__playbook__max_trade_cents=int(Decimal(usd) * 100))
-    signal = Signal.objects.create(
+def signal(now: datetime = NOW, pair: str = BTC, confidence: float = 0.8) -> Signal:
+    return Signal.objects.create(
         id=new_id("sig", now),
         digest=f"{next(_serial):064d}",
         kind="latency_anomaly",
@@ -82,22 +79,33 @@ def agreed(usd: Any = None, now: datetime = NOW, pair: str = BTC, confidence: fl
         expires_at=now + timedelta(minutes=30),
         created_at=now,
     )
-    decision = decide_signal(signal, now, now)
-    assert decision.verdict == Verdict.ALLOW, decision.reason
-    assert decision.size_usd is not None
-    round_ = Round.objects.create(
+
+
+def certified(of: Signal, now: datetime = NOW) -> Round:
+    return Round.objects.create(
         id=new_id("rnd", now),
-        signal=signal,
+        signal=of,
         status=RoundStatus.CERTIFIED,
         subject={},
         members=[],
         weights_sha256="0" * 64,
-        outcome={"action": "BUY", "symbol": pair},
+        outcome={"action": "BUY", "symbol": of.pair},
         certificate={},
         started_at=now,
         deadline_at=now + MINUTE,
     )
-    return signal, round_, decision.size_usd
+
+
+def agreed(usd: Any = None, now: datetime = NOW, pair: str = BTC) -> tuple[Signal, Round, Decimal]:
+    """A signal that risk allowed and the oracles certified, and its size; `usd` makes the playbook's size that."""
+    if usd is not None:
+        cents = int(Decimal(usd) * 100)
+        govern(risk__min_trade_cents=cents, risk__playbook__max_trade_cents=cents)
+    found = signal(now, pair)
+    decision = decide_signal(found, now, now)
+    assert decision.verdict == Verdict.ALLOW, decision.reason
+    assert decision.size_usd is not None
+    return found, certified(found, now), decision.size_usd
 
 
 def entry(usd: Any = None, price: Any = 4000, now: datetime = NOW, pair: str = BTC) -> Plan:
@@ -156,11 +164,14 @@ def check_books() -> None:
         total = plan.orders.aggregate(total=Sum("filled_quantity"))["total"] or Decimal(0)
         assert plan.filled_quantity == total <= plan.quantity
     signed = {Side.BUY: 1, Side.SELL: -1}
-    for pair in (BTC, ETH):
-        coins = sum((signed[Side(fill.order.side)] * fill.quantity for fill in Fill.objects.filter(order__plan__pair=pair)), Decimal(0))  # fmt: skip  # noqa: E501
+    coins, spent = dict.fromkeys((BTC, ETH), Decimal(0)), Decimal(0)
+    for fill in Fill.objects.select_related("order__plan"):
+        sign = signed[Side(fill.order.side)]
+        coins[fill.order.plan.pair] += sign * fill.quantity
+        spent += sign * fill.quantity * fill.price + fill.fee_usd
+    for pair, total in coins.items():
         open_ = Position.objects.filter(pair=pair).aggregate(total=Sum("quantity"))["total"] or Decimal(0)
-        assert coins == open_ == balance(pair.partition("-")[0]), "coins from nowhere"
-    spent = sum((signed[Side(fill.order.side)] * fill.quantity * fill.price + fill.fee_usd for fill in Fill.objects.all()), Decimal(0))  # fmt: skip  # noqa: E501
+        assert total == open_ == balance(pair.partition("-")[0]), "coins from nowhere"
     capital = Decimal(parameters.get("risk.capital_cents")) / 100
     if VenueAccount.objects.filter(currency="USD").exists():
         assert abs(balance() - (capital - spent)) < Decimal("1e-9"), "dollars from nowhere"
