@@ -4,8 +4,9 @@ from django.urls import include, path
 
 from meshwork import views
 
+api = [path("", include("apps.pool.node_api.urls")), path("", include("apps.trading.node_urls"))]
 urlpatterns = [
     path(".well-known/meshwork", views.well_known),
-    path("api/v1/pool/", include("apps.pool.node_api.urls")),
-    path("", include("apps.pool.node_api.urls")),
+    path("api/v1/pool/", include(api)),
+    path("", include(api)),
 ]

@@ -28,6 +28,8 @@ logger = logging.getLogger("node.agent")
 TICK_S = 0.3
 RESTART_BACK_OFF_S = (0.5, 30.0)
 VERSION = 1
+# The lane process that serves scans and consensus beside the inference lanes.
+SIDE = "side"
 
 
 @dataclass
@@ -51,6 +53,8 @@ class Agent:
         self.state = NodeState(config.directory)
         self.api = NodeApi(self.identity, self.key)
         self.lanes = [Lane(name) for name, slots in self.identity.lanes.items() for _ in range(slots)]
+        if config.transport == "celery":
+            self.lanes.append(Lane(SIDE))
         self.presence = Presence(self.identity, self.key, self.hello, self.control)
         self.stopping = threading.Event()
         self.beat_now = threading.Event()
@@ -148,9 +152,12 @@ class Agent:
 
     def start_lane(self, lane: Lane) -> None:
         """Start one lane process; always from the main thread, whose death takes the children along."""
-        command = [sys.executable, "-m", "workers.node.lane", "--directory", str(self.config.directory)]
-        command += ["--lane", lane.name, "--transport", self.config.transport]
-        command += ["--log-level", self.config.log_level, "--engine-address", self.config.engine_address]
+        module = "workers.node.side_lane" if lane.name == SIDE else "workers.node.lane"
+        command = [sys.executable, "-m", module, "--directory", str(self.config.directory)]
+        command += ["--log-level", self.config.log_level]
+        if lane.name != SIDE:
+            command += ["--lane", lane.name, "--transport", self.config.transport]
+            command += ["--engine-address", self.config.engine_address]
         lane.process = subprocess.Popen(command, start_new_session=True)  # noqa: S603
         lane.started_at = time.monotonic()
 

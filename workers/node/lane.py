@@ -42,7 +42,7 @@ def make_runner(config: NodeConfig) -> Runner:
     )
 
 
-def make_app(identity: Identity, lane: str) -> Celery:
+def make_app(identity: Identity, *lanes: str) -> Celery:
     """The Celery application whose account can do one thing: BRPOP under its own prefix."""
     broker = identity.broker
     scheme, _, address = broker.url.partition("://")
@@ -52,8 +52,8 @@ def make_app(identity: Identity, lane: str) -> Celery:
         accept_content=["json"],
         task_ignore_result=True,
         result_backend=None,
-        task_queues=[Queue(lane, no_declare=True)],
-        task_default_queue=lane,
+        task_queues=[Queue(lane, no_declare=True) for lane in lanes],
+        task_default_queue=lanes[0],
         task_create_missing_queues=False,
         broker_transport_options={"global_keyprefix": broker.prefix, "ack_emulation": False},
         broker_connection_retry_on_startup=True,

@@ -11,6 +11,7 @@ Count = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 Word = Annotated[str, Meta(max_length=200)]
 Text = Annotated[str, Meta(max_length=2000)]
 Hash = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", max_length=64)]
+Units = Annotated[str, Meta(pattern="^(0|[1-9][0-9]{0,24})$", max_length=25)]
 Words = Annotated[list[Word], Meta(max_length=10_000)]
 Slots = Annotated[dict[Word, Count], Meta(max_length=100)]
 
@@ -174,6 +175,76 @@ class PlatformHeartbeat(Body):
     heartbeat_s: Count
 
 
+class ScanRun(Body):
+    """Measure the path to a host."""
+
+    scan: Word
+    host: Word
+    method: Word = "udp"
+    max_hops: Annotated[int, Meta(ge=1, le=64)] = 20
+
+
+class Hop(Body):
+    """One place of a path; both are missing where nobody answered, `masked` where the address is hidden."""
+
+    hop: Count
+    ip: Word | None
+    rtt_ms: Word | None
+    masked: bool
+
+
+class ScanResult(Body):
+    """A measured path: times are decimal text in ms, `measured_at` is unix ms."""
+
+    scan: Word
+    host: Word
+    method: Word
+    address: Word | None
+    measured_at: Count
+    hops: Annotated[list[Hop], Meta(max_length=64)]
+    total_rtt_ms: Word | None
+    error: Fault | None
+
+
+class ConsensusStart(Body):
+    """A round begins: what is asked, what to judge it by, who votes with what weight, until when (unix ms)."""
+
+    round: Word
+    subject: dict[str, Any]
+    observe: dict[str, Any]
+    members: Annotated[list[dict[str, Any]], Meta(max_length=256)]
+    weights_sha256: Hash
+    block: dict[str, Any]
+    deadline_at: Count
+
+
+class ConsensusMessages(Body):
+    """Signed messages of a round, a certificate where there is one; `missed` asks for what the others sent."""
+
+    round: Word
+    messages: Annotated[list[dict[str, Any]], Meta(max_length=256)]
+    certificate: dict[str, Any] | None = None
+    missed: bool = False
+
+
+class ConsensusPrediction(Body):
+    """One MLPrediction: confidence in basis points, prices as text of whole 10^-8 USD, `market_at` in unix ms."""
+
+    round: Word
+    symbol: Word
+    action: Word
+    confidence_bp: Annotated[int, Meta(ge=0, le=10_000)]
+    price: Units
+    target_price: Units | None
+    stop_loss: Units | None
+    horizon_s: Count
+    features_sha256: Hash
+    model: Word
+    version: Word
+    market_at: Count
+    reasoning: Annotated[str, Meta(max_length=500)]
+
+
 KINDS: dict[str, type[Body]] = {
     "node.register": NodeRegister,
     "node.hello": NodeHello,
@@ -190,6 +261,11 @@ KINDS: dict[str, type[Body]] = {
     "control.work": ControlWork,
     "control.parameters": ControlParameters,
     "platform.heartbeat": PlatformHeartbeat,
+    "consensus.start": ConsensusStart,
+    "consensus.messages": ConsensusMessages,
+    "consensus.prediction": ConsensusPrediction,
+    "scan.run": ScanRun,
+    "scan.result": ScanResult,
 }
 
 
