@@ -1,4 +1,4 @@
-"""Oracles for tests of rounds: operators with stake and nodes with keys, as rows, as speakers, and as real processes."""
+"""Oracles for tests of rounds: operators with stake and nodes with keys; as rows, as speakers, as real processes."""
 
 import json
 import os
