@@ -5,9 +5,9 @@ from decimal import Decimal
 import pytest
 
 from apps.core import parameters
-from apps.trading import candles, execution
+from apps.trading import candles, execution, execution_orders
 from apps.trading.errors import LiveRefused, OrderRefused
-from apps.trading.exchange import paper
+from apps.trading.exchange import paper, port
 from apps.trading.models import Candle, Decision, Order, Plan, PlanStatus, Position, State, StateChange, VenueOrder
 from apps.trading.risk import states
 from apps.trading.risk.errors import NotStaff
@@ -193,6 +193,49 @@ class TestFaults:
         cast.run(1, first=1)
         assert statuses() == ["UNKNOWN"]
         assert states.current().state == State.REDUCING
+
+
+class TestAnswers:
+    """What a venue may say that the paper exchange does not: orders that rest, and the same answer again."""
+
+    def answer(self, order: Order, status: str, *parts: str) -> None:
+        fills = tuple(
+            port.VenueTrade(f"t{n}", Decimal(part), Decimal(4001), Decimal("0.001"), NOW)
+            for n, part in enumerate(parts)
+        )
+        execution_orders.settle(order.pk, port.Answer(port.ORDER, "", "v1", status, fills), 60, NOW, NOW)
+        order.refresh_from_db()
+
+    def sent(self) -> Order:
+        paper.show_fault("lost")
+        plan = cast.entry(5)
+        Plan.objects.filter(pk=plan.pk).update(slices=1)
+        cast.run(1)
+        return Order.objects.get()
+
+    def test_an_order_that_rests_is_booked_fill_by_fill(self) -> None:
+        order = self.sent()
+        for status, parts, then in (
+            ("open", (), "OPEN"),
+            ("open", ("0.0004",), "OPEN"),
+            ("open", ("0.0004",), "OPEN"),
+            ("canceled", ("0.0004", "0.0003"), "PARTIAL"),
+            ("canceled", ("0.0004", "0.0003"), "PARTIAL"),
+        ):
+            self.answer(order, status, *parts)
+            assert order.status == then
+        assert order.filled_quantity == Position.objects.get().quantity == Decimal("0.0007")
+        assert order.fills.count() == 2
+
+    def test_a_missing_order_is_waited_for_before_it_is_taken_for_lost(self) -> None:
+        order = self.sent()
+        missing = port.Answer(port.MISSING)
+        execution_orders.settle(order.pk, missing, 60, at(0.9), at(0.9))
+        order.refresh_from_db()
+        assert order.status == "UNKNOWN"
+        execution_orders.settle(order.pk, missing, 60, at(1), at(1))
+        order.refresh_from_db()
+        assert order.status == "CANCELLED"
 
 
 class TestExit:
