@@ -2,10 +2,13 @@
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from threading import Barrier
 from typing import Any
 
 import pytest
+from django.db import connection
 from redis import Redis
 
 from apps.core import parameters, platform_keys
@@ -228,6 +231,23 @@ def test_who_signs_twice_is_filed_once_with_proof(voices: list[Voice], row: Roun
     assert len(inbox(voices[2], row)) == 3
     twin.post(row, twin.vote(row, value=VALUE, view=1), twin.vote(row, value=OTHER, view=1))
     assert FaultEvidence.objects.count() == 2
+
+
+def test_two_conflicting_votes_at_the_same_moment_are_seen_together(voices: list[Voice], row: Round) -> None:
+    twin, barrier = voices[0], Barrier(2)
+
+    def post(value: str) -> int:
+        wire = twin.vote(row, value=value, view=view)
+        barrier.wait()
+        try:
+            return Voice(twin.machine).post(row, wire)[0]
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(2) as pool:
+        for view in range(8):
+            assert list(pool.map(post, (VALUE, OTHER))) == [200, 200]
+    assert FaultEvidence.objects.count() == 8
 
 
 def test_different_steps_and_views_are_no_fault(voices: list[Voice], row: Round) -> None:
