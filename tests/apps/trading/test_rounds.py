@@ -236,7 +236,7 @@ def test_who_signs_twice_is_filed_once_with_proof(voices: list[Voice], row: Roun
 def test_two_conflicting_votes_at_the_same_moment_are_seen_together(voices: list[Voice], row: Round) -> None:
     twin, barrier = voices[0], Barrier(2)
 
-    def post(value: str) -> int:
+    def post(view: int, value: str) -> int:
         wire = twin.vote(row, value=value, view=view)
         barrier.wait()
         try:
@@ -246,7 +246,7 @@ def test_two_conflicting_votes_at_the_same_moment_are_seen_together(voices: list
 
     with ThreadPoolExecutor(2) as pool:
         for view in range(8):
-            assert list(pool.map(post, (VALUE, OTHER))) == [200, 200]
+            assert list(pool.map(post, (view, view), (VALUE, OTHER))) == [200, 200]
     assert FaultEvidence.objects.count() == 8
 
 
