@@ -50,7 +50,7 @@ MOVES: dict[str, set[str]] = {
     PlanStatus.RUNNING: {PlanStatus.PAUSED, *ENDED},
     PlanStatus.PAUSED: {PlanStatus.RUNNING, PlanStatus.CANCELLED},
 }
-ONE_EXECUTOR = 0x6D657368  # a lock of PostgreSQL's that nothing else here takes
+ONE_EXECUTOR = 0x74726164
 TOO_SMALL = "too small for the venue"
 CENT, BP = Decimal("0.01"), 10_000
 
