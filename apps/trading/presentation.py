@@ -19,6 +19,7 @@ PER_PAGE = 25
 CENT = Decimal("0.01")
 MINUS = "\N{MINUS SIGN}"
 NONE = "-"
+Offered = tuple[str, str, str, Iterable[tuple[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def frame(user: Any, wall: datetime) -> dict[str, Any]:
     }
 
 
-def filters(known: Iterable[tuple[str, str, str, Iterable[tuple[str, Any]]]], query: Mapping[str, str]) -> list[Filter]:
+def filters(known: Iterable[Offered], query: Mapping[str, str]) -> list[Filter]:
     """Filters (name, label, word for all, choices) with what the URL chose; unknown values choose nothing."""
     found = []
     for name, label, any_, choices in known:

@@ -52,7 +52,7 @@ def recorded(pair: str, market: Market) -> tuple[list[Bar], str]:
         return [], ""
     rows = known.filter(venue=newest).order_by("-opened_at")[:BARS]
     values = rows.values_list("opened_at", "open", "high", "low", "close", "volume")
-    return [(int(at.timestamp()), *rest) for at, *rest in reversed(values)], newest
+    return [(int(at.timestamp()), o, h, low, c, v) for at, o, h, low, c, v in reversed(values)], newest
 
 
 def merged(bars: Iterable[Bar], step_s: int) -> list[Bar]:

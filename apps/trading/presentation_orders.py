@@ -9,7 +9,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from apps.trading.models import Fill, Order, Plan, PlanStatus, Position, Purpose
-from apps.trading.presentation import NONE, Listing, filters, listing, price, quantity, tone, usd, used
+from apps.trading.presentation import NONE, Listing, Offered, filters, listing, price, quantity, tone, usd, used
 from apps.trading.risk.picture import Facts
 
 ORDERS_ON_DESK = 8
@@ -144,7 +144,7 @@ def basis_points(paid: Decimal, limit: Decimal) -> str:
 
 def plans(query: Mapping[str, str]) -> Listing:
     """One page of plans, filtered by status, purpose and pair."""
-    known = [
+    known: list[Offered] = [
         ("status", _("Status"), _("Any status"), PlanStatus.choices),
         ("purpose", _("Purpose"), _("Any purpose"), Purpose.choices),
         ("pair", _("Pair"), _("Any pair"), used(Plan.objects.all(), "pair")),

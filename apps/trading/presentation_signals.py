@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from apps.trading.models import Decision, Round, Signal, SignalKind, SignalStatus, Verdict
-from apps.trading.presentation import Listing, filters, listing, percent, tone, usd, used
+from apps.trading.presentation import Listing, Offered, filters, listing, percent, tone, usd, used
 from workers.kernels.detection import band
 
 ON_DESK = 10
@@ -86,7 +86,7 @@ def recent() -> list[SignalRow]:
 
 def signals(query: Mapping[str, str]) -> Listing:
     """One page of signals, filtered by status, kind and pair."""
-    known = [
+    known: list[Offered] = [
         ("status", _("Status"), _("Any status"), SignalStatus.choices),
         ("kind", _("Kind"), _("Any kind"), SignalKind.choices),
         ("pair", _("Pair"), _("Any pair"), used(Signal.objects.all(), "pair")),
@@ -99,7 +99,7 @@ def signals(query: Mapping[str, str]) -> Listing:
 def decisions(query: Mapping[str, str], per_page: int) -> Listing:
     """One page of decisions, filtered by rule, verdict and stage."""
     stages = [("signal", _("signal")), ("order", _("order")), ("exit", _("exit"))]
-    known = [
+    known: list[Offered] = [
         ("rule", _("Rule"), _("Any rule"), used(Decision.objects.all(), "rule")),
         ("verdict", _("Verdict"), _("Any verdict"), Verdict.choices),
         ("stage", _("Stage"), _("Any stage"), stages),

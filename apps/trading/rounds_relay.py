@@ -111,7 +111,7 @@ def keep(
     signers = sorted({message.signer for _, message in opened})
     lock_signers(round_id, signers)
     row = Round.objects.only("status", "view", "deadline_at").get(pk=round_id)
-    said = list(RoundMessage.objects.filter(round=round_id, signer__in=signers).order_by("pk"))
+    said = list(RoundMessage.objects.filter(round=round_id, signer__in=signers).defer("envelope").order_by("pk"))
     refused: list[dict[str, Any]] = []
     fresh: list[RoundMessage] = []
     for position, message in opened:

@@ -1,4 +1,4 @@
-"""The platform's own Celery application: queues control, ledger and mail over the platform's Redis."""
+"""The platform's own Celery application: queues control, ledger, mail and market over the platform's Redis."""
 
 import os
 
@@ -9,3 +9,6 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "meshwork.settings")
 app = Celery("meshwork")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+app.autodiscover_tasks(["apps.trading.risk"])
+for part in ("tasks_scans", "tasks_market"):
+    app.autodiscover_tasks(["apps.trading"], related_name=part)

@@ -140,7 +140,11 @@ CELERY_BROKER_URL = REDIS_URL
 CELERY_BROKER_TRANSPORT_OPTIONS = {"global_keyprefix": "platform:"}
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = "control"
-CELERY_TASK_ROUTES = {"apps.ledger.tasks.*": {"queue": "ledger"}, "apps.operators.tasks.*": {"queue": "mail"}}
+CELERY_TASK_ROUTES = {
+    "apps.ledger.tasks.*": {"queue": "ledger"},
+    "apps.operators.tasks.*": {"queue": "mail"},
+    "apps.trading.*": {"queue": "market"},
+}
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_ACKS_LATE = True
@@ -168,6 +172,17 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "sweep-mail": {"task": "apps.operators.tasks.sweep_notifications", "schedule": 60, "options": {"queue": "mail"}},
     "sweep-jobs": {"task": "apps.pool.tasks.sweep", "schedule": 5, "options": {"queue": "control"}},
     "prune": {"task": "apps.pool.tasks.prune", "schedule": 300, "options": {"queue": "control"}},
+    "schedule-scans": {"task": "apps.trading.tasks_scans.schedule", "schedule": 15, "options": {"queue": "market"}},
+    "sweep-scans": {"task": "apps.trading.tasks_scans.sweep", "schedule": 60, "options": {"queue": "market"}},
+    "fetch-candles": {"task": "apps.trading.tasks_market.fetch", "schedule": 60, "options": {"queue": "market"}},
+    "step-trading": {"task": "apps.trading.tasks_market.step", "schedule": 15, "options": {"queue": "market"}},
+    "reconcile-orders": {
+        "task": "apps.trading.tasks_market.reconcile",
+        "schedule": 300,
+        "options": {"queue": "market"},
+    },
+    "sweep-rounds": {"task": "apps.trading.tasks.sweep_rounds", "schedule": 5, "options": {"queue": "market"}},
+    "watch-risk": {"task": "apps.trading.risk.tasks.watch", "schedule": 60, "options": {"queue": "market"}},
 }
 
 AUTH_USER_MODEL = "core.User"

@@ -95,6 +95,11 @@ def test_the_demo_verified_every_step(network: Network) -> None:
     assert facts["search_hits"] >= FEWEST_HITS
     assert facts["receipt_verified"] is True
     assert facts["ledger_audit_ok"] is True
+    for name in ("scans", "signals", "decisions", "rounds_certified", "orders_filled"):
+        assert facts[name] > 0
+    assert facts["certificate_verified"] is True
+    assert facts["equivocation_caught"] is True
+    assert facts["source"] == "replay"
 
 
 def test_an_operator_goes_from_sign_up_to_a_node_online(network: Network, browser: Browser, tmp_path: Path) -> None:

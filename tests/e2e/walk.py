@@ -15,7 +15,7 @@ VIEWS: dict[str, dict[str, Any]] = {
     "phone in the dark": {"color_scheme": "dark", "viewport": {"width": 390, "height": 844}},
 }
 BADGE = re.compile(r"^\s*testnet\s*$", re.IGNORECASE)
-ADMIN_LISTS = "a[href^='/admin/operators/'], a[href^='/admin/pool/'], a[href^='/admin/ledger/']"
+ADMIN_LISTS = ", ".join(f"a[href^='/admin/{room}/']" for room in ("operators", "pool", "ledger", "trading"))
 
 
 def linked(person: Person, page: str, selector: str) -> Pages:
@@ -28,11 +28,17 @@ def linked(person: Person, page: str, selector: str) -> Pages:
 def visitors_pages(person: Person) -> Pages:
     """What everybody may see, with a transfer, a block and a model that exist."""
     found = ["/", "/overview", "/models", "/ledger", "/ledger/audit", "/search?q=nothing", "/dev/mail"]
+    found += [f"/trading{part}" for part in ("", "/signals", "/decisions", "/rounds", "/orders", "/scans")]
     found += ["/accounts/login/", "/accounts/signup/", "/accounts/password/reset/"]
     for page, selector in (
         ("/ledger", "a[href^='/ledger/transfers/']"),
         ("/ledger", "a[href^='/ledger/blocks/']"),
         ("/models", "main a[href^='/models/']"),
+        ("/trading/signals", "main a[href^='/trading/signals/sig_']"),
+        ("/trading/decisions", "main a[href^='/trading/decisions/dec_']"),
+        ("/trading/rounds", "main a[href^='/trading/rounds/rnd_']"),
+        ("/trading/orders", "main a[href^='/trading/orders/pln_']"),
+        ("/trading/scans", "main a[href^='/trading/scans/']"),
     ):
         there = linked(person, page, selector)
         assert there, f"{page} links to no {selector}"

@@ -34,8 +34,7 @@ logger = logging.getLogger("node.oracle")
 LONGEST_WAIT_S = 1.0
 # After so long without a word, the platform is asked for what may have been lost on the way.
 QUIET_MS = 1_000
-# More messages may be on their way: posting once for several is worth a millisecond.
-MORE_S = 0.001
+SHORTEST_WAIT_S = 0.001
 AWAY_S = 0.3
 OPEN, CERTIFIED = "OPEN", "CERTIFIED"
 
@@ -145,14 +144,16 @@ class Oracle:
         return part.status
 
     def listen(self, part: Part) -> None:
-        """Wait for the mailbox or the clock; everything that waits is taken in before anything is said."""
+        """Wait for one parcel or for the clock.
+
+        Looking for a second one before posting would wait for the broker's clock, which ticks ten times a second.
+        """
         now = unix_ms(utcnow())
         due = now + 1000 if part.wake_at is None else part.wake_at
-        parcel = self.fetch(part.round, min(LONGEST_WAIT_S, max(MORE_S, (due - now) / 1000)))
-        while parcel is not None:
+        parcel = self.fetch(part.round, min(LONGEST_WAIT_S, max(SHORTEST_WAIT_S, (due - now) / 1000)))
+        if parcel is not None:
             part.heard_at = unix_ms(utcnow())
             self.take_in(part, parcel)
-            parcel = self.fetch(part.round, MORE_S) if part.certificate is None else None
         now = unix_ms(utcnow())
         if part.certificate is None and now >= due:
             part.took(part.machine.tick(now))

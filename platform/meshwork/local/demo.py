@@ -1,4 +1,4 @@
-"""`make demo`: a whole network on this machine, and the first job played through its public interfaces."""
+"""`make demo`: a whole network on this machine, and its two main jobs played through its public interfaces."""
 
 import json
 import os
@@ -18,6 +18,7 @@ from meshwork.local import demo_cast as cast
 from meshwork.local import directory, stack
 from meshwork.local.demo_search import QUESTIONS, hits, passages
 from meshwork.local.demo_setup import prepare_demo
+from meshwork.local.demo_trading import SWITCH, TWO_FACED, Trade
 from meshwork.local.supervisor import say
 from meshwork.local.visitor import StepFailed, Visitor
 
@@ -79,7 +80,8 @@ class Play:
         """Each node agent is its own process with its own directory, keys, broker account and cache."""
         for operator in self.operators:
             folder = str(self.nodes / operator.node)
-            self.stack.start_outside(operator.node, [*cast.MESH, "node", "run", "--dir", folder])
+            extra = SWITCH if operator.node == TWO_FACED else None
+            self.stack.start_outside(operator.node, [*cast.MESH, "node", "run", "--dir", folder], extra=extra)
         wanted = len(self.operators)
         cast.wait_for(f"{wanted} nodes online", lambda: len(self.online()) >= wanted, 120, 0.5)
         self.facts["nodes_online"] = len(self.online())
@@ -217,6 +219,7 @@ class Play:
         self.search(job_id)
         self.back()
         self.receipt(job_id)
+        self.facts |= Trade(self).run()
         self.audit()
         self.facts["seconds"] = round(time.monotonic() - self.started, 1)
         return self.facts
@@ -232,6 +235,14 @@ FACTS = [
     "search_hits",
     "receipt_verified",
     "ledger_audit_ok",
+    "scans",
+    "signals",
+    "decisions",
+    "rounds_certified",
+    "certificate_verified",
+    "orders_filled",
+    "equivocation_caught",
+    "source",
     "seconds",
 ]
 

@@ -1,4 +1,4 @@
-"""What the demo does as the platform's owner, in processes of their own: admin account, parameters, grant, audit."""
+"""The owner's part of the demo, in processes of their own: admin account, parameters, training, replay."""
 
 import subprocess
 import sys
@@ -7,10 +7,10 @@ from meshwork.local.stack import Stack
 from meshwork.local.visitor import StepFailed
 
 
-def prepare_demo(running: Stack, *arguments: str) -> str:
-    """Run `meshwork demo_setup …` with the platform's environment; returns what it printed."""
+def as_owner(running: Stack, *arguments: str) -> str:
+    """Run `meshwork …` with the platform's environment; returns what it printed. Raises StepFailed."""
     done = subprocess.run(  # noqa: S603
-        [sys.executable, "-m", "meshwork", "demo_setup", *arguments],
+        [sys.executable, "-m", "meshwork", *arguments],
         env={**running.environment, "PYTHONSAFEPATH": "1"},
         cwd=running.directory.path,
         stdin=subprocess.DEVNULL,
@@ -19,5 +19,10 @@ def prepare_demo(running: Stack, *arguments: str) -> str:
         check=False,
     )
     if done.returncode:
-        raise StepFailed(f"Setting up failed ({arguments[0]}): {done.stderr.strip()[-1500:]}")
+        raise StepFailed(f"`meshwork {' '.join(arguments)}` failed: {done.stderr.strip()[-1500:]}")
     return done.stdout
+
+
+def prepare_demo(running: Stack, *arguments: str) -> str:
+    """Run `meshwork demo_setup …`."""
+    return as_owner(running, "demo_setup", *arguments)

@@ -29,7 +29,7 @@ def platform_processes(
         *("--workers", "2", "--blocking-threads", "16", "--respawn-failed-workers", "--respawn-interval", "0.2"),
         "meshwork.wsgi:application",
     )
-    worker = (*CELERY, "worker", "-n", "platform@%h", "-Q", "control,ledger,mail", "--concurrency", "2")
+    worker = (*CELERY, "worker", "-n", "platform@%h", "-Q", "control,ledger,mail,market", "--concurrency", "2")
     commands: dict[str, tuple[str, ...]] = {
         "site": site,
         "node_api": node_api,

@@ -61,15 +61,16 @@ class Stack:
         self.supervisor.wait_ready(names, timeout_s)
         return names
 
-    def start_outside(self, name: str, argv: Sequence[str], *, cwd: Path | None = None, grace_s: float = 15.0) -> None:
+    def start_outside(
+        self, name: str, argv: Sequence[str], *, extra: Mapping[str, str] | None = None, grace_s: float = 15.0
+    ) -> None:
         """Start a node agent or another program that is no part of the platform; it is stopped first at the end."""
         self.supervisor.add(
             Process(
                 name=name,
                 argv=tuple(argv),
                 log=self.directory.log(name),
-                env={**self.outside_environment, "PYTHONUNBUFFERED": "1"},
-                cwd=cwd,
+                env={**self.outside_environment, "PYTHONUNBUFFERED": "1", **(extra or {})},
                 stage=2,
                 grace_s=grace_s,
             )

@@ -1,4 +1,4 @@
-"""`meshwork demo_setup setup | grant EMAIL AMOUNT | audit`: the owner's part of the demo, on its own network only."""
+"""`meshwork demo_setup setup | grant EMAIL AMOUNT | audit | trading`: the owner's part of the demo."""
 
 import json
 from typing import Any
@@ -8,8 +8,11 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from apps.core import parameters
-from apps.core.models import User
+from apps.core.models import FaultEvidence, User
 from apps.ledger import amounts, audit, faucet
+from apps.trading import kinds, market_time
+from apps.trading.models import Decision, Order, OrderStatus, Round, RoundStatus, Scan, Signal
+from apps.trading.rounds_relay import EQUIVOCATION
 from meshwork.local.demo_cast import ADMIN, PASSWORD
 from workers.protocol.clock import utcnow
 
@@ -23,7 +26,7 @@ class Command(BaseCommand):
     help = "Prepare the demo's network."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("what", choices=["setup", "grant", "audit"])
+        parser.add_argument("what", choices=["setup", "grant", "audit", "trading"])
         parser.add_argument("email", nargs="?")
         parser.add_argument("amount", nargs="?")
 
@@ -36,6 +39,9 @@ class Command(BaseCommand):
         """Keys, genesis, models, the admin, and limits that fit a demo."""
         call_command("genesis", stdout=self.stdout)
         call_command("publish_models", stdout=self.stdout)
+        kinds.offer(utcnow())
+        # From the first moment on the market's time is the recordings', so that nothing is measured meanwhile.
+        call_command("replay", history=True, stdout=self.stdout)
         now = utcnow()
         if not User.objects.filter(email=ADMIN).exists():
             User.objects.create_superuser(ADMIN, PASSWORD, name="Ada Admin")
@@ -53,3 +59,19 @@ class Command(BaseCommand):
     def audit(self, options: dict[str, Any]) -> None:
         """The audit's report as JSON."""
         self.stdout.write(json.dumps(audit.run(utcnow()).as_dict()))
+
+    def trading(self, options: dict[str, Any]) -> None:
+        """What came of the second act, counted from rows, as JSON."""
+        certified = Round.objects.filter(status=RoundStatus.CERTIFIED).order_by("-finished_at")
+        newest = certified.first()
+        facts = {
+            "scans": Scan.objects.count(),
+            "signals": Signal.objects.count(),
+            "decisions": Decision.objects.count(),
+            "rounds_certified": certified.count(),
+            "orders_filled": Order.objects.filter(status=OrderStatus.FILLED).count(),
+            "equivocation_caught": FaultEvidence.objects.filter(kind=EQUIVOCATION).exists(),
+            "source": market_time.clock().source,
+            "round": newest.pk if newest else None,
+        }
+        self.stdout.write(json.dumps(facts))
