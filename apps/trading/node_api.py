@@ -16,7 +16,7 @@ LARGEST = 4 * 2**20
 
 
 def consensus(request: HttpRequest, round_id: str) -> HttpResponse:
-    """A DSSE `consensus.messages` → `{"status", "refused", "missed", "certificate"}`.
+    """A DSSE `consensus.messages` → `{"status", "refused", "missed"}`.
 
     No replay guard: a message counts once by its digest, and nodes send it again until they have an answer.
     """

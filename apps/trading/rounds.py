@@ -164,7 +164,7 @@ def sweep(now: datetime) -> int:
 @transaction.atomic(durable=True)
 def fail(row: Round, now: datetime) -> bool:
     """The deadline passed without a certificate; False where somebody was faster."""
-    heard = set(RoundMessage.objects.filter(round=row).values_list("signer", flat=True).distinct())
+    heard = set(RoundMessage.objects.filter(round=row).values_list("signer", flat=True))
     silent = sorted(member["owner"] for member in row.members if member["owner"] not in heard)
     window = round((row.deadline_at - row.started_at).total_seconds())
     reason = f"Not agreed within {window} s: {len(heard)} of {len(row.members)} oracles took part."

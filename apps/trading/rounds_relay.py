@@ -39,7 +39,6 @@ class Received:
     status: str
     refused: list[dict[str, Any]] = field(default_factory=list)
     missed: list[dict[str, Any]] = field(default_factory=list)
-    certificate: dict[str, Any] | None = None
 
 
 def seat_of(committee: Committee, node_id: str) -> str:
@@ -74,14 +73,17 @@ def receive(
         note_refusals(round_id, node_id, {NotSeated.code}, now)
         raise
     opened, refused = open_all(committee, wires)
+    row = None
     if opened:
-        refused += keep(round_id, committee, opened, node_id, now)
+        row, more = keep(round_id, committee, opened, node_id, now)
+        refused += more
     if refused:
         note_refusals(round_id, node_id, {str(one["code"]) for one in refused}, now)
     if certificate is not None and not certify(round_id, committee, certificate, node_id, now):
         refused.append({"message": None, "code": "bad_certificate"})
-    row = Round.objects.only("status", "certificate").get(pk=round_id)
-    answer = Received(row.status, refused, certificate=row.certificate)
+    if row is None or row.status != RoundStatus.OPEN or certificate is not None:
+        row = Round.objects.only("status").get(pk=round_id)
+    answer = Received(row.status, refused)
     if missed and row.status == RoundStatus.OPEN:
         others = RoundMessage.objects.filter(round=round_id).exclude(signer=owner).order_by("pk")
         answer.missed = list(others.values_list("envelope", flat=True))
@@ -106,8 +108,8 @@ def open_all(
 @transaction.atomic(durable=True)
 def keep(
     round_id: str, committee: Committee, opened: Sequence[tuple[int, Message]], node_id: str, now: datetime
-) -> list[dict[str, Any]]:
-    """Store what is new, file evidence, pass it on after commit; returns the refusals."""
+) -> tuple[Round, list[dict[str, Any]]]:
+    """Store what is new, file evidence, pass it on after commit; returns the round as it was, and the refusals."""
     signers = sorted({message.signer for _, message in opened})
     lock_signers(round_id, signers)
     row = Round.objects.only("status", "view", "deadline_at").get(pk=round_id)
@@ -128,7 +130,7 @@ def keep(
     if fresh and row.status == RoundStatus.OPEN and now < row.deadline_at:
         follow_view(row, committee, fresh)
         transaction.on_commit(partial(pass_on, round_id, committee, node_id, fresh, now))
-    return refused
+    return row, refused
 
 
 def lock_signers(round_id: str, signers: Sequence[str]) -> None:
@@ -185,7 +187,7 @@ def follow_view(row: Round, committee: Committee, fresh: Sequence[RoundMessage])
     ahead = max(message.view for message in fresh)
     if ahead <= row.view:
         return
-    signers = RoundMessage.objects.filter(round=row.pk, view__gte=ahead).values_list("signer", flat=True).distinct()
+    signers = set(RoundMessage.objects.filter(round=row.pk, view__gte=ahead).values_list("signer", flat=True))
     if 3 * sum(committee.weights[signer] for signer in signers) > committee.total:
         Round.objects.filter(pk=row.pk, view__lt=ahead).update(view=ahead)
 

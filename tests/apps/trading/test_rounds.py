@@ -250,6 +250,15 @@ def test_two_conflicting_votes_at_the_same_moment_are_seen_together(voices: list
     assert FaultEvidence.objects.count() == 8
 
 
+def test_one_oracle_alone_does_not_move_the_rounds_view(voices: list[Voice], row: Round) -> None:
+    voices[0].post(row, *(voices[0].vote(row, step, view=5) for step in ("prevote", "precommit")))
+    row.refresh_from_db()
+    assert row.view == 0
+    voices[1].post(row, voices[1].vote(row, view=4))
+    row.refresh_from_db()
+    assert row.view == 4
+
+
 def test_different_steps_and_views_are_no_fault(voices: list[Voice], row: Round) -> None:
     voice = voices[0]
     voice.post(row, voice.vote(row, value=VALUE), voice.vote(row, view=1), voice.vote(row, "precommit"))
