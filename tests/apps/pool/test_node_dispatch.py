@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -198,12 +199,31 @@ def crew() -> Iterator[Callable[..., Crew]]:
 
 
 @pytest.fixture
-def process(tmp_path: Path, transactional_db: None) -> Iterator[Callable[[], "subprocess.Popen[bytes]"]]:
+def healthy() -> Iterator[str]:
+    """A node API that answers: without one the platform counts as away, and nothing is sent a second time."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *args: Any) -> None:
+            """Quiet."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture
+def process(tmp_path: Path, transactional_db: None, healthy: str) -> Iterator[Callable[[], "subprocess.Popen[bytes]"]]:
     """Starts dispatchers as processes of their own, on the test's database."""
     started: list[subprocess.Popen[bytes]] = []
     database = connection.settings_dict
     address = f"{database['USER']}:{database['PASSWORD']}@{database['HOST']}:{database['PORT']}"
     environment = {**os.environ, "MESH_DATABASE_URL": f"postgres://{address}/{database['NAME']}"}
+    environment["MESH_NODE_API_URL"] = healthy
 
     def start() -> "subprocess.Popen[bytes]":
         with (tmp_path / "dispatcher.log").open("ab") as log:

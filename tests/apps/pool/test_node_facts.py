@@ -120,7 +120,7 @@ def test_dispatching_needs_a_key_that_may(client: Client, ada: cast.Machine, rit
 @pytest.mark.parametrize(
     ("change", "code"),
     [
-        ({"task_type": "anomaly_detection"}, "kind_unknown"),
+        ({"task_type": "divination"}, "kind_unknown"),
         ({"data": []}, "input_refused"),
         ({"priority": 77}, "input_refused"),
         ({"requirements": {"min_memory_gb": 8}}, "input_refused"),

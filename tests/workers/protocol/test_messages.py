@@ -72,9 +72,52 @@ BODIES: dict[str, dict[str, Any]] = {
         "key_list_version": 1,
         "heartbeat_s": 30,
     },
+    "consensus.start": {
+        "round": "rnd_1",
+        "subject": {"symbol": "BTC-USD"},
+        "observe": {},
+        "members": [],
+        "weights_sha256": HASH,
+        "block": {"height": 1, "hash": HASH},
+        "deadline_at": 1,
+    },
+    "consensus.messages": {"round": "rnd_1", "messages": [], "certificate": {}, "missed": False},
+    "consensus.prediction": {
+        "round": "rnd_1",
+        "symbol": "BTC-USD",
+        "action": "HOLD",
+        "confidence_bp": 5000,
+        "price": "100",
+        "target_price": "101",
+        "stop_loss": "99",
+        "horizon_s": 900,
+        "features_sha256": HASH,
+        "model": "direction",
+        "version": "mdv_1",
+        "market_at": 1,
+        "reasoning": "baseline",
+    },
+    "scan.run": {"scan": "scn_1", "host": "example.org", "method": "udp", "max_hops": 20},
+    "scan.result": {
+        "scan": "scn_1",
+        "host": "example.org",
+        "method": "udp",
+        "address": "192.0.2.1",
+        "measured_at": 1,
+        "hops": [],
+        "total_rtt_ms": "12.5",
+        "error": None,
+    },
 }
 FIELDS = [(kind, field) for kind, body in BODIES.items() for field in body]
-OPTIONAL = {("node.heartbeat", "draining"), ("node.heartbeat", "models")}
+OPTIONAL = {
+    ("node.heartbeat", "draining"),
+    ("node.heartbeat", "models"),
+    ("consensus.messages", "certificate"),
+    ("consensus.messages", "missed"),
+    ("scan.run", "method"),
+    ("scan.run", "max_hops"),
+}
 
 
 def refusal(kind: str, body: dict[str, Any]) -> str:
