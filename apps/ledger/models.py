@@ -7,6 +7,15 @@ from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from apps.ledger.amounts import MAX_SUPPLY
+from apps.ledger.money_models import Epoch as Epoch
+from apps.ledger.money_models import EpochShare as EpochShare
+from apps.ledger.money_models import Mandate as Mandate
+from apps.ledger.money_models import MandateDraw as MandateDraw
+from apps.ledger.money_models import SignerNonce as SignerNonce
+from apps.ledger.money_models import Slash as Slash
+from apps.ledger.money_models import SlashStatus as SlashStatus
+from apps.ledger.money_models import Unbonding as Unbonding
+from apps.ledger.money_models import UnbondingStatus as UnbondingStatus
 
 
 class AccountKind(models.TextChoices):

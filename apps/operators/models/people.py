@@ -134,29 +134,53 @@ class Operator(models.Model):
 
     @property
     def has_stake(self) -> bool:
-        """Whether the tier's stake is locked."""
-        return self.stakes.filter(status=Stake.Status.LOCKED).exists()
+        """Whether the tier's stake is locked, or short of it for less time than there is to top it up."""
+        return self.stakes.holding().exists()
+
+
+class StakeQuerySet(models.QuerySet["Stake"]):
+    """Stakes by whether they still stand behind their operator."""
+
+    def live(self) -> "StakeQuerySet":
+        """Those that were not taken back; one of an operator at most."""
+        return self.exclude(status=Stake.Status.RELEASED)
+
+    def holding(self) -> "StakeQuerySet":
+        """Those whose operator may work."""
+        return self.filter(status__in=[Stake.Status.LOCKED, Stake.Status.SHORT])
 
 
 class Stake(models.Model):
-    """MESH locked in the operator's stake account."""
+    """What an operator has at stake for the tier. It follows from the ledger; `apps.operators.stakes` keeps it so."""
 
     class Status(models.TextChoices):
         LOCKED = "locked", _("locked")
+        SHORT = "short", _("short")
+        OVERDUE = "overdue", _("overdue")
         RELEASED = "released", _("released")
 
     id = models.UUIDField(primary_key=True)
     operator = models.ForeignKey(Operator, on_delete=models.PROTECT, related_name="stakes")
-    amount = models.BigIntegerField(help_text=_("Base units. The row's id is its transfer's."))
+    amount = models.BigIntegerField(help_text=_("Base units that are not being taken back."))
     status = models.CharField(max_length=12, choices=Status, default=Status.LOCKED)
+    reason = models.TextField(blank=True)
+    next_step = models.TextField(blank=True)
     locked_at = models.DateTimeField()
+    short_until = models.DateTimeField(null=True)
+
+    objects = StakeQuerySet.as_manager()
 
     class Meta:
         ordering = ["-locked_at"]
         constraints = [
-            models.UniqueConstraint(fields=["operator"], condition=Q(status="locked"), name="operators_one_stake"),
+            models.UniqueConstraint(fields=["operator"], condition=~Q(status="released"), name="operators_one_stake"),
             models.CheckConstraint(condition=Q(amount__gt=0), name="operators_stake_positive"),
+            models.CheckConstraint(
+                condition=~Q(status__in=["short", "overdue"]) | (~Q(reason="") & Q(short_until__isnull=False)),
+                name="operators_short_stake_says_why",
+            ),
         ]
+        indexes = [models.Index(fields=["short_until"], name="operators_stake_short", condition=Q(status="short"))]
 
     def __str__(self) -> str:
         return f"{self.operator_id}: {self.amount}"
