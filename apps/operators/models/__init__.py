@@ -1,7 +1,15 @@
 """Operators and what is theirs."""
 
 from apps.operators.models.accounts import ApiKey, Notification, Scope, Wallet
-from apps.operators.models.nodes import NODE_TRANSITIONS, EnrolmentToken, Node, NodeEvent, NodeStatus, node_event_kind
+from apps.operators.models.nodes import (
+    NODE_TRANSITIONS,
+    EnrolmentToken,
+    Node,
+    NodeEvent,
+    NodeStatus,
+    RetiredKey,
+    node_event_kind,
+)
 from apps.operators.models.people import (
     APPLICATION_TRANSITIONS,
     Application,
@@ -23,6 +31,7 @@ __all__ = [
     "NodeStatus",
     "Notification",
     "Operator",
+    "RetiredKey",
     "Scope",
     "Stake",
     "Tier",

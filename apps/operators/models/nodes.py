@@ -27,7 +27,8 @@ _LIVE = frozenset({NodeStatus.ONLINE, NodeStatus.DEGRADED, NodeStatus.DRAINING, 
 _ENDS = frozenset({NodeStatus.SUSPENDED, NodeStatus.REVOKED})
 NODE_TRANSITIONS: dict[NodeStatus, frozenset[NodeStatus]] = {
     NodeStatus.PENDING: frozenset({NodeStatus.SELF_TEST, NodeStatus.OFFLINE}) | _ENDS,
-    NodeStatus.SELF_TEST: frozenset({NodeStatus.ONLINE, NodeStatus.DEGRADED, NodeStatus.OFFLINE}) | _ENDS,
+    NodeStatus.SELF_TEST: frozenset({NodeStatus.ONLINE, NodeStatus.DEGRADED, NodeStatus.DRAINING, NodeStatus.OFFLINE})
+    | _ENDS,
     NodeStatus.ONLINE: frozenset({NodeStatus.DEGRADED, NodeStatus.DRAINING, NodeStatus.OFFLINE, NodeStatus.SELF_TEST})
     | _ENDS,
     NodeStatus.DEGRADED: frozenset({NodeStatus.ONLINE, NodeStatus.DRAINING, NodeStatus.OFFLINE, NodeStatus.SELF_TEST})
@@ -95,6 +96,9 @@ class Node(models.Model):
     self_test_passed_at = models.DateTimeField(null=True)
     reputation = models.IntegerField(default=50)
     consecutive_valid = models.IntegerField(default=0)
+    # What the owner has set on the node's page, and what the node says that its own settings are.
+    limits = models.JSONField(default=dict)
+    limits_reported = models.JSONField(default=dict)
     enrolled_at = models.DateTimeField()
     revoked_at = models.DateTimeField(null=True)
 
@@ -120,6 +124,12 @@ class Node(models.Model):
     def gflops(self) -> int:
         """What the probe measured, float32."""
         return int(self.probe.get("gflops", 0))
+
+    @property
+    def memory_mb(self) -> int:
+        """MiB that tasks may have here: what the probe found, or less where the owner caps it."""
+        caps = (self.limits.get("memory_cap_mb"), self.limits_reported.get("memory_cap_mb"))
+        return min([int(self.probe.get("memory_mb", 0)), *(int(cap) for cap in caps if cap)])
 
     @transaction.atomic
     def move(self, to: NodeStatus, reason: str, next_step: str, now: datetime, **changes: Any) -> bool:
@@ -147,6 +157,21 @@ def node_event_kind(old: NodeStatus, new: NodeStatus) -> str:
     if new == NodeStatus.ONLINE and old != NodeStatus.DRAINING:
         return "node.joined"
     return "node.left" if new in {NodeStatus.OFFLINE, NodeStatus.REVOKED, NodeStatus.SUSPENDED} else "node.changed"
+
+
+class RetiredKey(models.Model):
+    """A signing key that a node had before; it is refused, and nobody may announce it again."""
+
+    kid = models.CharField(max_length=16, unique=True)
+    node = models.ForeignKey(Node, on_delete=models.CASCADE, related_name="retired_keys")
+    sign_public = models.CharField(max_length=64, unique=True)
+    retired_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-retired_at"]
+
+    def __str__(self) -> str:
+        return f"{self.node_id}: {self.kid}"
 
 
 class NodeEvent(models.Model):
