@@ -1,6 +1,7 @@
 """Operators and what is theirs."""
 
 from apps.operators.models.accounts import ApiKey, Notification, Scope, Wallet
+from apps.operators.models.conduct import Appeal, Ban, BanKind, ReputationChange, ReputationKind
 from apps.operators.models.nodes import (
     NODE_TRANSITIONS,
     EnrolmentToken,
@@ -14,6 +15,7 @@ from apps.operators.models.people import (
     APPLICATION_TRANSITIONS,
     Application,
     ApplicationStatus,
+    Criterion,
     Operator,
     Stake,
     Tier,
@@ -23,14 +25,20 @@ __all__ = [
     "APPLICATION_TRANSITIONS",
     "NODE_TRANSITIONS",
     "ApiKey",
+    "Appeal",
     "Application",
     "ApplicationStatus",
+    "Ban",
+    "BanKind",
+    "Criterion",
     "EnrolmentToken",
     "Node",
     "NodeEvent",
     "NodeStatus",
     "Notification",
     "Operator",
+    "ReputationChange",
+    "ReputationKind",
     "RetiredKey",
     "Scope",
     "Stake",

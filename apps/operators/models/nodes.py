@@ -95,6 +95,8 @@ class Node(models.Model):
     last_seen_at = models.DateTimeField(null=True)
     self_test_passed_at = models.DateTimeField(null=True)
     reputation = models.IntegerField(default=50)
+    reputation_rest = models.SmallIntegerField(default=0, help_text=_("Hundredths of a point beyond the score."))
+    offline_mailed_at = models.DateTimeField(null=True)
     consecutive_valid = models.IntegerField(default=0)
     # What the owner has set on the node's page, and what the node says that its own settings are.
     limits = models.JSONField(default=dict)
@@ -113,6 +115,11 @@ class Node(models.Model):
             models.CheckConstraint(
                 condition=Q(status__in=["online", "pending", "self_test"]) | ~Q(reason=""),
                 name="operators_node_state_has_reason",
+            ),
+            models.CheckConstraint(
+                condition=Q(reputation__gte=0, reputation__lt=100, reputation_rest__gte=0, reputation_rest__lt=100)
+                | Q(reputation=100, reputation_rest=0),
+                name="operators_node_reputation_range",
             ),
         ]
         indexes = [models.Index(fields=["status", "last_seen_at"], name="operators_node_seen")]

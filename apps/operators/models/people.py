@@ -21,6 +21,19 @@ class ApplicationStatus(models.TextChoices):
     REJECTED = "rejected", _("rejected")
 
 
+class Criterion(models.TextChoices):
+    """What an application can fail on."""
+
+    HARDWARE = "hardware", _("hardware of the tier")
+    BANDWIDTH = "bandwidth", _("upload bandwidth")
+    REGION = "region", _("region")
+    EXPERIENCE = "experience", _("experience")
+    IDENTITY = "identity", _("who applies")
+    DUPLICATE = "duplicate", _("one operator, one application")
+    TERMS = "terms", _("terms of the network")
+    OTHER = "other", _("something else")
+
+
 APPLICATION_TRANSITIONS: dict[ApplicationStatus, frozenset[ApplicationStatus]] = {
     ApplicationStatus.DRAFT: frozenset({ApplicationStatus.SUBMITTED}),
     ApplicationStatus.SUBMITTED: frozenset({ApplicationStatus.APPROVED, ApplicationStatus.REJECTED}),
@@ -45,8 +58,10 @@ class Application(models.Model):
     tier = models.CharField(max_length=12, choices=Tier, blank=True)
     region = models.CharField(max_length=40, blank=True)
     hardware = models.JSONField(default=dict)
+    probe = models.JSONField(default=dict)
     experience = models.TextField(blank=True)
     status = models.CharField(max_length=12, choices=ApplicationStatus, default=ApplicationStatus.DRAFT)
+    criterion = models.CharField(max_length=12, choices=Criterion, blank=True)
     reason = models.TextField(blank=True)
     submitted_at = models.DateTimeField(null=True)
     reviewed_at = models.DateTimeField(null=True)
