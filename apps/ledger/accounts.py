@@ -43,6 +43,24 @@ def held_for(payer: Account) -> Account:
     return account(AccountKind.HOLD, payer.owner)
 
 
+def escrow(owner: str) -> Account:
+    """What waits for somebody's time to come."""
+    return account(AccountKind.ESCROW, owner)
+
+
+def user_of(account: Account) -> User | None:
+    """Whose account it is; None for those of the network."""
+    kind, _, key = account.owner.partition(":")
+    return User.objects.filter(pk=int(key)).first() if kind == "user" and key.isdecimal() else None
+
+
+def lock(*held: Account) -> list[Account]:
+    """The accounts as they are now, locked until commit; in the order in which postings lock them."""
+    rows = Account.objects.select_for_update(no_key=True).filter(pk__in=[account.pk for account in held])
+    found = {account.pk: account for account in rows.order_by("pk")}
+    return [found[account.pk] for account in held]
+
+
 def balance(user: User) -> int:
     """What a user may spend, in base units."""
     found = Account.objects.filter(kind=AccountKind.WALLET, owner=owner_of(user)).values_list("balance", flat=True)

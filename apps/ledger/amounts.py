@@ -2,11 +2,13 @@
 
 import re
 
-from apps.ledger.errors import AmountMalformed
+from apps.ledger.errors import AmountMalformed, AmountNotPositive, AmountTooLarge, AmountTooPrecise
 
 MESH = 10**8
 MAX_SUPPLY = 21_000_000 * MESH
-_WRITTEN = re.compile(r"(\d{1,8})(?:\.(\d{1,8}))?", re.ASCII)
+_WRITTEN = re.compile(r"(-?)(\d{1,40})(?:\.(\d{1,40}))?", re.ASCII)
+_DECIMALS = 8
+_WHOLE_DIGITS = 8
 
 
 def show(units: int) -> str:
@@ -17,8 +19,29 @@ def show(units: int) -> str:
 
 
 def parse(text: str) -> int:
-    """A number of MESH as base units; raises AmountMalformed for signs, exponents and a ninth decimal."""
+    """A number of MESH as base units.
+
+    Raises AmountMalformed: AmountNotPositive for a minus, AmountTooPrecise for a ninth decimal, AmountTooLarge for a
+    ninth digit before the point, itself for whatever is no decimal number.
+    """
     written = _WRITTEN.fullmatch(text.strip())
     if written is None:
         raise AmountMalformed
-    return int(written[1]) * MESH + int((written[2] or "").ljust(8, "0"))
+    sign, whole, decimals = written[1], written[2], written[3] or ""
+    if sign:
+        raise AmountNotPositive
+    if len(decimals) > _DECIMALS:
+        raise AmountTooPrecise
+    if len(whole) > _WHOLE_DIGITS:
+        raise AmountTooLarge
+    return int(whole) * MESH + int(decimals.ljust(_DECIMALS, "0"))
+
+
+def parse_payment(text: str) -> int:
+    """The same for an amount that is to move: more than nothing, and no more than can ever exist."""
+    units = parse(text)
+    if units == 0:
+        raise AmountNotPositive
+    if units > MAX_SUPPLY:
+        raise AmountTooLarge
+    return units

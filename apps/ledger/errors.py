@@ -12,12 +12,26 @@ LedgerError
 │   ├── FaucetClosed
 │   ├── FaucetClaimed
 │   ├── FaucetEmpty
-│   └── RewardUnknown
+│   ├── RewardUnknown
+│   └── RewardNotEarned, ShardNotHosted
 ├── GrantRefused
 ├── GenesisError
 │   ├── GenesisMissing
 │   └── GenesisDiffers
+├── OrderError
+│   ├── OrderMalformed, WrongNetwork, WrongPurpose
+│   ├── SignerUnknown, ForeignAccount, SignatureInvalid
+│   └── OrderExpired, NonceWrong
+├── PayeeUnknown
+├── StakeError
+│   ├── StakeExceeded, UnbondingUnknown, UnbondingOver
+│   └── FaultDiffers
+├── MandateError
+│   ├── MandateUnknown, MandateDiffers
+│   └── MandateRevoked, MandateExpired, MandateExceeded
+├── AuditRunning
 └── AmountMalformed
+    └── AmountNotPositive, AmountTooPrecise, AmountTooLarge
 """
 
 from apps.core.errors import MeshError
@@ -117,6 +131,18 @@ class RewardUnknown(FaucetError):
     status = 404
 
 
+class RewardNotEarned(FaucetError):
+    """This reward is not earned yet."""
+
+    code = "reward_not_earned"
+
+
+class ShardNotHosted(RewardNotEarned):
+    """You host no shard of a model yet. The reward can be claimed once a node of yours hosts one."""
+
+    code = "shard_not_hosted"
+
+
 class GrantRefused(LedgerError):
     """Only staff of a test network grant tokens from the treasury."""
 
@@ -148,3 +174,165 @@ class AmountMalformed(LedgerError):
     """An amount is a number of MESH with at most eight decimals."""
 
     code = "amount_malformed"
+
+
+class AmountNotPositive(AmountMalformed):
+    """An amount that moves is more than nothing."""
+
+    code = "amount_not_positive"
+
+
+class AmountTooPrecise(AmountMalformed):
+    """A MESH has eight decimals and no more."""
+
+    code = "amount_too_precise"
+
+
+class AmountTooLarge(AmountMalformed):
+    """There will never be more than 21,000,000 MESH."""
+
+    code = "amount_too_large"
+
+
+class OrderError(LedgerError):
+    """The signed order is refused."""
+
+    code = "order_error"
+
+
+class OrderMalformed(OrderError):
+    """The order lacks a field, has one too many, or one of the wrong type."""
+
+    code = "order_malformed"
+
+
+class WrongNetwork(OrderError):
+    """The order was signed for another network."""
+
+    code = "wrong_network"
+
+
+class WrongPurpose(OrderError):
+    """The order was signed for another purpose."""
+
+    code = "wrong_purpose"
+
+
+class SignerUnknown(OrderError):
+    """No account is bound to that wallet. Bind it on the Wallet page or with `mesh wallet new`."""
+
+    code = "signer_unknown"
+    status = 404
+
+
+class ForeignAccount(OrderError):
+    """The wallet that signed is bound to another account."""
+
+    code = "foreign_account"
+    status = 403
+
+
+class SignatureInvalid(OrderError):
+    """The signature is not the wallet's over this order."""
+
+    code = "signature_invalid"
+
+
+class OrderExpired(OrderError):
+    """The order's deadline has passed. Sign a new one."""
+
+    code = "order_expired"
+    status = 409
+
+
+class NonceWrong(OrderError):
+    """The order does not bear the wallet's next nonce. Ask for it and sign again."""
+
+    code = "nonce_wrong"
+    status = 409
+
+
+class PayeeUnknown(LedgerError):
+    """There is nobody with that wallet or account. Check the address with its owner."""
+
+    code = "payee_unknown"
+    status = 404
+
+
+class StakeError(LedgerError):
+    """That cannot be done with the stake."""
+
+    code = "stake_error"
+    status = 409
+
+
+class StakeExceeded(StakeError):
+    """You have less than that at stake, apart from what is being taken back already."""
+
+    code = "stake_exceeded"
+
+
+class UnbondingUnknown(StakeError):
+    """You have no stake on its way out under that id."""
+
+    code = "unbonding_unknown"
+    status = 404
+
+
+class UnbondingOver(StakeError):
+    """That stake was released, kept or slashed already."""
+
+    code = "unbonding_over"
+
+
+class FaultDiffers(StakeError):
+    """That fault was slashed already, of another owner or at another share."""
+
+    code = "fault_differs"
+
+
+class MandateError(LedgerError):
+    """The mandate does not allow that."""
+
+    code = "mandate_error"
+    status = 403
+
+
+class MandateUnknown(MandateError):
+    """There is no such mandate, or it is not given to you."""
+
+    code = "mandate_unknown"
+    status = 404
+
+
+class MandateDiffers(MandateError):
+    """A mandate with that id exists and has other content. Choose another id."""
+
+    code = "mandate_differs"
+    status = 409
+
+
+class MandateRevoked(MandateError):
+    """The mandate was revoked. Ask its wallet for a new one."""
+
+    code = "mandate_revoked"
+
+
+class MandateExpired(MandateError):
+    """The mandate has expired. Ask its wallet for a new one."""
+
+    code = "mandate_expired"
+
+
+class MandateExceeded(MandateError):
+    """The mandate's cap does not cover that."""
+
+    code = "mandate_exceeded"
+    status = 402
+
+
+class AuditRunning(LedgerError):
+    """An audit is under way. Its report stands on the audit's page once it is done."""
+
+    code = "audit_running"
+    status = 409

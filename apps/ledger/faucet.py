@@ -1,5 +1,7 @@
 """Tokens that a test network gives away; a mainnet gives none."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID, uuid4
 
@@ -15,20 +17,73 @@ from apps.ledger.errors import (
     FaucetEmpty,
     GrantRefused,
     InsufficientFunds,
+    RewardNotEarned,
     RewardUnknown,
+    ShardNotHosted,
 )
 from apps.ledger.ids import named
-from apps.ledger.models import AccountKind, Transfer, authorised_by_platform
+from apps.ledger.models import Account, AccountKind, Transfer, authorised_by_platform
 from apps.ledger.posting import NewTransfer, post_all
+from apps.ledger.retries import retried
 
-REWARDS = {"wallet_connect": "faucet.wallet_connect"}
+REWARDS = {name: f"faucet.{name}" for name in ("wallet_connect", "shard_hosting", "first_inference", "uptime_bonus")}
+# Who may claim a reward is known by the rooms above; until one says so, nobody may. Empty: it is earned.
+Missing = Callable[[User, datetime], str]
+_missing: dict[str, Missing] = {"wallet_connect": lambda user, now: ""}
 
 
+@dataclass(frozen=True)
+class Offer:
+    """A reward as a user sees it: base units, and what became of it or what is missing."""
+
+    name: str
+    amount: int
+    given: bool
+    missing: str
+
+    @property
+    def open(self) -> bool:
+        """Whether it can be claimed now."""
+        return not self.given and not self.missing
+
+
+def earned_by(reward: str, missing: Missing) -> None:
+    """Say how a reward is earned: `missing(user, now)` says what is missing, or nothing."""
+    _missing[reward] = missing
+
+
+def missing_for(user: User, reward: str, now: datetime) -> str:
+    """What keeps a user from a reward, as a sentence; empty where it is earned."""
+    found = _missing.get(reward)
+    return found(user, now) if found else (ShardNotHosted.__doc__ or "").strip()
+
+
+def offers(user: User, now: datetime) -> list[Offer]:
+    """All rewards as they stand with a user; none on a mainnet."""
+    if not settings.IS_TESTNET:
+        return []
+    owner = accounts.owner_of(user)
+    ids = {name: named("faucet", name, owner) for name in REWARDS}
+    given = set(Transfer.objects.filter(pk__in=ids.values()).values_list("pk", flat=True))
+    return [
+        Offer(name, parameters.get(value), ids[name] in given, missing_for(user, name, now))
+        for name, value in REWARDS.items()
+    ]
+
+
+def left() -> int:
+    """Base units that the faucet can still give."""
+    found = Account.objects.filter(kind=AccountKind.FAUCET, owner=accounts.SYSTEM).values_list("balance", flat=True)
+    return found.first() or 0
+
+
+@retried
 @transaction.atomic
 def claim(user: User, reward: str, now: datetime) -> Transfer:
     """Give a user a reward of the faucet, once.
 
-    Raises FaucetClosed on a mainnet, RewardUnknown, FaucetClaimed the second time, FaucetEmpty.
+    Raises FaucetClosed on a mainnet, RewardUnknown, FaucetClaimed the second time, RewardNotEarned (ShardNotHosted
+    for the one of shards), FaucetEmpty.
     """
     if not settings.IS_TESTNET:
         raise FaucetClosed
@@ -38,6 +93,8 @@ def claim(user: User, reward: str, now: datetime) -> Transfer:
     transfer_id = named("faucet", reward, accounts.owner_of(user))
     if Transfer.objects.filter(pk=transfer_id).exists():
         raise FaucetClaimed
+    if missing := missing_for(user, reward, now):
+        raise (ShardNotHosted if reward == "shard_hosting" else RewardNotEarned)(missing)
     moved = NewTransfer(
         id=transfer_id,
         debit=accounts.system(AccountKind.FAUCET).pk,

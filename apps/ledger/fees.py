@@ -1,5 +1,6 @@
 """How a fee is shared out."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from apps.core import parameters
@@ -26,3 +27,16 @@ def share(amount: int, parts: int) -> list[int]:
     """`amount` in `parts` equal shares, the first ones a unit larger where it does not divide."""
     each, rest = divmod(amount, parts)
     return [each + (i < rest) for i in range(parts)]
+
+
+def proportional(amount: int, weights: Sequence[int]) -> list[int]:
+    """`amount` in proportion to weights (of which one is not zero), whole units by largest remainder.
+
+    Equal remainders are served in the order of the weights.
+    """
+    whole = sum(weights)
+    shares = [amount * weight // whole for weight in weights]
+    largest = sorted(range(len(weights)), key=lambda i: -(amount * weights[i] % whole))
+    for i in largest[: amount - sum(shares)]:
+        shares[i] += 1
+    return shares

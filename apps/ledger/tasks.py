@@ -5,7 +5,7 @@ import logging
 from celery import shared_task
 
 from apps.core import events
-from apps.ledger import audit, blocks, genesis, holds
+from apps.ledger import audit, blocks, escrow, genesis, holds, rewards, slashing
 from workers.protocol.clock import utcnow
 
 logger = logging.getLogger(__name__)
@@ -23,6 +23,22 @@ def expire_holds() -> None:
     """Give back what is left of holds past their time."""
     if expired := holds.expire_due(now=utcnow()):
         logger.info("Holds expired", extra={"count": len(expired)})
+
+
+@shared_task
+def settle_epochs() -> None:
+    """Mint and share the emission of the days that are over."""
+    for epoch in rewards.close_due(utcnow()):
+        logger.info("Epoch settled", extra={"day": epoch.day.isoformat(), "minted": epoch.minted})
+
+
+@shared_task
+def release_escrow() -> None:
+    """Release rewards and slashed stakes whose time in escrow is over."""
+    now = utcnow()
+    released, executed = escrow.release_due(now=now), slashing.execute_due(now=now)
+    if released or executed:
+        logger.info("Escrow released", extra={"rewards": len(released), "slashes": len(executed)})
 
 
 @shared_task

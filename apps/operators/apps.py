@@ -12,8 +12,11 @@ class OperatorsConfig(AppConfig):
 
     def ready(self) -> None:
         from apps.core import live
+        from apps.ledger import signers
+        from apps.operators import ledger_links
 
         live.register_topic("node", may_watch_node)
+        signers.register(ledger_links.signer_of)
 
 
 def may_watch_node(user: Any, node_id: str) -> bool:

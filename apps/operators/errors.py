@@ -2,7 +2,7 @@
 
 OperatorError
 ├── ApplicationClosed, ReasonMissing, SelfReview
-├── NotApproved, StakeMissing, StakeLocked
+├── NotApproved, StakeMissing, StakeLocked, StakeBelowTier, NodesEnrolled
 ├── TokenInvalid, TokenUsed, TokenExpired
 ├── ChallengeInvalid, PowInvalid, NameInvalid, KeyInvalid, KeyInUse, NameInUse, TooManyNodes
 ├── NodeMoveRefused
@@ -57,6 +57,18 @@ class StakeLocked(OperatorError):
     """The stake is locked already."""
 
     code = "stake_locked"
+
+
+class StakeBelowTier(OperatorError):
+    """The tier needs its stake while nodes are enrolled. Take back less, or revoke your nodes and take back all."""
+
+    code = "stake_below_tier"
+
+
+class NodesEnrolled(OperatorError):
+    """The stake stands behind your nodes. Revoke them first."""
+
+    code = "nodes_enrolled"
 
 
 class TokenInvalid(OperatorError):

@@ -23,6 +23,8 @@ SUBJECTS = {
     "application_approved": gettext_lazy("You are approved: lock your stake and install your node"),
     "application_rejected": gettext_lazy("Your application needs a change"),
     "node_registered": gettext_lazy("Your node is enrolled"),
+    "unstake_ready": gettext_lazy("Your stake is free"),
+    "stake_short": gettext_lazy("Your stake has to be topped up"),
 }
 
 

@@ -1,48 +1,252 @@
-"""Locking a tier's stake."""
+"""An operator's stake: locking a tier's, topping it up, taking it back, and what becomes of one that is too small.
 
-from datetime import datetime
+The money is the ledger's (`apps.ledger.staking`); the row of `Stake` says how it stands with the tier. Whoever changes
+one locks the operator first, then the accounts.
+"""
+
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
 
 from django.db import transaction
+from django.utils.translation import gettext as _
 
-from apps.core import events
-from apps.ledger import accounts
+from apps.core import events, parameters
+from apps.core.models import User
+from apps.ledger import accounts, amounts, orders, staking
+from apps.ledger.errors import StakeExceeded
 from apps.ledger.ids import named
-from apps.ledger.models import authorised_by_platform
-from apps.ledger.posting import NewTransfer, post_all
-from apps.operators import tiers
-from apps.operators.errors import StakeLocked
+from apps.ledger.models import Transfer, Unbonding, authorised_by_platform
+from apps.ledger.retries import retried
+from apps.operators import mail, tiers
+from apps.operators.errors import NodesEnrolled, NotApproved, StakeBelowTier, StakeLocked
 from apps.operators.models import Operator, Stake
 
+SWEEP_AT_ONCE = 500
+PURPOSE_STAKE = "stake"
+PURPOSE_UNSTAKE = "unstake"
+ORDER_FIELDS = {"amount": str}
 
+
+@retried
 @transaction.atomic(durable=True)
 def lock(operator: Operator, now: datetime) -> Stake:
-    """Move the tier's stake from the operator's wallet to their stake account, once.
+    """Move what the tier's stake lacks from the operator's wallet to their stake account.
 
     Raises StakeLocked, or InsufficientFunds where the wallet does not hold it.
     """
     # Locked, so that two clicks lock one stake.
     operator = Operator.objects.locked(operator.pk)
-    if operator.has_stake:
+    # Asked after the lock, which the deletion of an account holds too.
+    if not User.objects.filter(pk=operator.user_id, is_active=True).exists():
+        raise NotApproved
+    if operator.stakes.live().exists():
         raise StakeLocked
-    amount = tiers.stake_of(operator.tier)
-    transfer = NewTransfer(
-        id=named("stake", operator.pk, str(operator.stakes.count())),
-        debit=accounts.wallet(operator.user).pk,
-        credit=accounts.stake(operator.user).pk,
-        amount=amount,
-        kind="stake.lock",
-        authorisation=authorised_by_platform(f"stake:{operator.pk}", user=operator.user_id),
-        memo=operator.tier,
-    )
-    post_all([transfer], now=now)
-    stake = Stake.objects.create(id=transfer.id, operator=operator, amount=amount, locked_at=now)
-    data = {"amount": str(amount), "tier": operator.tier}
-    events.emit(
-        "stake.locked",
-        subject=operator.pk,
-        topics=[f"user.{operator.user_id}"],
-        data=data,
-        now=now,
-        actor=operator.user,
-    )
-    return stake
+    transfer_id = named("stake", operator.pk, str(operator.stakes.count()))
+    missing = tiers.stake_of(operator.tier) - staking.bonded(operator.user)
+    if missing > 0:
+        by = authorised_by_platform(f"stake:{operator.pk}", user=operator.user_id)
+        staking.stake(operator.user, missing, id=transfer_id, authorisation=by, now=now)
+    _review(operator, now)
+    return operator.stakes.live().get()
+
+
+@retried
+def add(user: User, amount: int, now: datetime, *, request: UUID | None = None) -> Transfer:
+    """Put more at stake, on the word of a signed-in user. A `request` that comes again adds nothing again.
+
+    Raises InsufficientFunds or PostingRefused.
+    """
+    transfer_id = request or uuid4()
+    by = authorised_by_platform(f"stake:{transfer_id}", user=user.pk)
+    return _add(user, amount, named("stake", accounts.owner_of(user), str(transfer_id)), by, now)
+
+
+@retried
+def take_back(user: User, amount: int, now: datetime, *, request: UUID | None = None) -> Unbonding:
+    """Begin to take stake back, on the word of a signed-in user. Raises what `obey_unstake` raises of the amount."""
+    unbonding_id = request or uuid4()
+    by = authorised_by_platform(f"unstake:{unbonding_id}", user=user.pk)
+    return _take_back(user, amount, named("unstake", accounts.owner_of(user), str(unbonding_id)), by, now)
+
+
+@retried
+def obey_stake(user: User, document: Any, signature: str, now: datetime) -> Transfer:
+    """Put at stake what a wallet's signed order says (`amount` in MESH).
+
+    Raises what `orders.read` and `orders.use` raise, AmountMalformed, InsufficientFunds or PostingRefused.
+    """
+    order = orders.read(document, signature, purpose=PURPOSE_STAKE, fields=ORDER_FIELDS, user=user)
+    units = amounts.parse_payment(document["amount"])
+    with transaction.atomic():
+        _locked(user)
+        last = orders.lock(order)
+        if not Transfer.objects.filter(pk=order.id).exists():
+            orders.use(order, last, now)
+        return _add(user, units, order.id, order.authorisation, now)
+
+
+@retried
+def obey_unstake(user: User, document: Any, signature: str, now: datetime) -> Unbonding:
+    """Begin to take back what a wallet's signed order says (`amount` in MESH).
+
+    Raises what `orders.read` and `orders.use` raise, AmountMalformed, StakeExceeded, StakeBelowTier or NodesEnrolled.
+    """
+    order = orders.read(document, signature, purpose=PURPOSE_UNSTAKE, fields=ORDER_FIELDS, user=user)
+    units = amounts.parse_payment(document["amount"])
+    with transaction.atomic():
+        _locked(user)
+        last = orders.lock(order)
+        if begun := Unbonding.objects.filter(pk=order.id, amount=units).first():
+            return begun
+        orders.use(order, last, now)
+        return _take_back(user, units, order.id, order.authorisation, now)
+
+
+@retried
+@transaction.atomic
+def cancel(user: User, unbonding_id: UUID, now: datetime) -> Unbonding:
+    """Leave at stake what was asked back. Raises UnbondingUnknown or UnbondingOver."""
+    operator = _locked(user)
+    kept = staking.cancel(user, unbonding_id, now=now)
+    if operator:
+        _review(operator, now)
+    return kept
+
+
+@transaction.atomic
+def _add(user: User, amount: int, transfer_id: UUID, authorisation: dict[str, Any], now: datetime) -> Transfer:
+    operator = _locked(user)
+    moved = staking.stake(user, amount, id=transfer_id, authorisation=authorisation, now=now)
+    if operator:
+        _review(operator, now)
+    return moved
+
+
+@transaction.atomic
+def _take_back(user: User, amount: int, unbonding_id: UUID, authorisation: dict[str, Any], now: datetime) -> Unbonding:
+    operator = _locked(user)
+    if operator and not Unbonding.objects.filter(pk=unbonding_id).exists():
+        _check_may_leave(operator, amount)
+    begun = staking.unstake(user, amount, id=unbonding_id, authorisation=authorisation, now=now)
+    if operator:
+        _review(operator, now)
+    return begun
+
+
+def _check_may_leave(operator: Operator, amount: int) -> None:
+    """An operator leaves the tier's stake, or everything once no node is enrolled."""
+    bonded = staking.bonded(operator.user)
+    if amount > bonded:
+        raise StakeExceeded
+    if operator.nodes.not_revoked().exists() and bonded - amount < tiers.stake_of(operator.tier):
+        if amount == bonded:
+            raise NodesEnrolled
+        shown = amounts.show(max(0, bonded - tiers.stake_of(operator.tier)))
+        raise StakeBelowTier(
+            f"Tier {operator.tier} needs its stake while nodes are enrolled: take back up to {shown} MESH,"
+            " or revoke your nodes and take back everything."
+        )
+
+
+def _locked(user: User) -> Operator | None:
+    """The user's operator, locked until commit; None for somebody who is none."""
+    operator_id = Operator.objects.filter(user=user).values_list("pk", flat=True).first()
+    return Operator.objects.locked(operator_id) if operator_id else None
+
+
+def release_due(now: datetime) -> list[Unbonding]:
+    """Pay out the stakes whose time is over, and write to their owners."""
+    released = staking.release_due(now=now)
+    for row in released:
+        if user := accounts.user_of(row.account):
+            with transaction.atomic():
+                mail.notify(user, "unstake_ready", {"amount": amounts.show(row.remaining)}, now)
+    return released
+
+
+def sweep(now: datetime) -> int:
+    """Look again at stakes that a slash, a changed parameter or time may have moved; returns how many have changed."""
+    live = Stake.objects.live().select_related("operator__user").order_by("pk")
+    return sum(_swept(stake, now) for stake in live.iterator(chunk_size=SWEEP_AT_ONCE) if _has_moved(stake, now))
+
+
+def _has_moved(stake: Stake, now: datetime) -> bool:
+    """Whether the row may not be what it should be; looked at without a lock."""
+    bonded = staking.bonded(stake.operator.user)
+    is_short = bonded < least(stake.operator.tier)
+    late = stake.status == Stake.Status.SHORT and stake.short_until is not None and stake.short_until <= now
+    return bonded != stake.amount or is_short != (stake.status != Stake.Status.LOCKED) or late
+
+
+@retried
+@transaction.atomic
+def _swept(stake: Stake, now: datetime) -> bool:
+    return _review(Operator.objects.locked(stake.operator_id), now)
+
+
+def least(tier: str) -> int:
+    """Base units below which a tier's stake has to be topped up."""
+    return tiers.stake_of(tier) * int(parameters.get("stake.least_percent")) // 100
+
+
+def _review(operator: Operator, now: datetime) -> bool:
+    """Bring the row of a locked operator's stake in line with the ledger; says whether it has changed."""
+    row = operator.stakes.live().first()
+    bonded = staking.bonded(operator.user)
+    if row is None:
+        if bonded < tiers.stake_of(operator.tier):
+            return False
+        made = named("stake-row", operator.pk, str(operator.stakes.count()))
+        Stake.objects.create(id=made, operator=operator, amount=bonded, locked_at=now)
+        return True
+    old = (row.status, row.amount)
+    if bonded == 0:
+        row.status = Stake.Status.RELEASED
+    else:
+        row.amount = bonded
+        _judge(operator, row, now)
+    row.save(update_fields=["status", "amount", "reason", "next_step", "short_until"])
+    if (row.status, row.amount) == old:
+        return False
+    if row.status != old[0]:
+        _tell(operator, row, now)
+    return True
+
+
+def _judge(operator: Operator, row: Stake, now: datetime) -> None:
+    """Locked, short for a while, or overdue; an overdue stake suspends its operator until it is topped up."""
+    # An admin's suspension has words of its own, and stays.
+    is_ours = row.status == Stake.Status.OVERDUE and operator.reason == row.reason
+    if row.amount >= least(operator.tier):
+        if is_ours:
+            operator.move(Operator.Status.ACTIVE, "")
+        row.status, row.reason, row.next_step, row.short_until = Stake.Status.LOCKED, "", "", None
+        return
+    missing = amounts.show(tiers.stake_of(operator.tier) - row.amount)
+    if row.status == Stake.Status.LOCKED:
+        row.status, row.short_until = Stake.Status.SHORT, now + timedelta(seconds=parameters.get("stake.topup_s"))
+    if row.short_until is None:
+        return
+    until = f"{row.short_until:%Y-%m-%d %H:%M} UTC"
+    row.reason = _("Less than %(percent)s %% of tier %(tier)s's stake is left: %(amount)s MESH.") % {
+        "percent": parameters.get("stake.least_percent"),
+        "tier": operator.tier,
+        "amount": amounts.show(row.amount),
+    }
+    row.next_step = _("Top it up by %(missing)s MESH until %(until)s.") % {"missing": missing, "until": until}
+    if row.short_until <= now:
+        row.next_step = _("Top it up by %(missing)s MESH; your nodes may then work again.") % {"missing": missing}
+        row.status = Stake.Status.OVERDUE
+        if is_ours:
+            Operator.objects.filter(pk=operator.pk).update(reason=row.reason)
+        elif operator.status == Operator.Status.ACTIVE:
+            operator.move(Operator.Status.SUSPENDED, row.reason)
+
+
+def _tell(operator: Operator, row: Stake, now: datetime) -> None:
+    topics = [f"user.{operator.user_id}", "admin"]
+    data = {"amount": str(row.amount), "tier": operator.tier, "reason": row.reason}
+    events.emit(f"stake.{row.status}", subject=operator.pk, topics=topics, data=data, now=now, actor=operator.user)
+    if row.status in {Stake.Status.SHORT, Stake.Status.OVERDUE}:
+        mail.notify(operator.user, "stake_short", {"stake": row, "amount": amounts.show(row.amount)}, now)

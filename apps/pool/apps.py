@@ -12,15 +12,18 @@ class PoolConfig(AppConfig):
 
     def ready(self) -> None:
         from apps.core import live
-        from apps.ledger import holds
+        from apps.ledger import faucet, holds, rewards
         from apps.operators import nodes
-        from apps.pool import kinds, node_states
+        from apps.pool import kinds, node_rewards, node_states
         from apps.pool.models import Job, Task
 
         kinds.register(kinds.Embed())
         kinds.register(kinds.Generate())
         nodes.follow(node_states.followed)
         holds.keep_while("job", Task.objects.holds_in_use)
+        rewards.register(node_rewards.work_between)
+        faucet.earned_by("first_inference", node_rewards.first_inference_missing)
+        faucet.earned_by("uptime_bonus", node_rewards.uptime_missing)
 
         def reads_job(user: Any, rest: str) -> bool:
             return Job.objects.visible_to(user).filter(pk=rest).exists()

@@ -169,6 +169,21 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": 3600,
         "options": {"queue": "ledger"},
     },
+    "settle-epochs": {
+        "task": "apps.ledger.tasks.settle_epochs",
+        "schedule": 300,
+        "options": {"queue": "ledger"},
+    },
+    "release-escrow": {
+        "task": "apps.ledger.tasks.release_escrow",
+        "schedule": 300,
+        "options": {"queue": "ledger"},
+    },
+    "watch-stakes": {
+        "task": "apps.operators.stake_tasks.watch_stakes",
+        "schedule": 60,
+        "options": {"queue": "ledger"},
+    },
     "sweep-mail": {"task": "apps.operators.tasks.sweep_notifications", "schedule": 60, "options": {"queue": "mail"}},
     "sweep-jobs": {"task": "apps.pool.tasks.sweep", "schedule": 5, "options": {"queue": "control"}},
     "prune": {"task": "apps.pool.tasks.prune", "schedule": 300, "options": {"queue": "control"}},

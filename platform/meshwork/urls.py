@@ -24,6 +24,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("meshwork.pages_urls")),
     path("", include("apps.operators.urls")),
     path("", include("apps.operators.api_urls")),
+    path("", include("apps.operators.money_urls")),
     path("", include("apps.models.urls")),
     path("", include("apps.models.api_urls")),
     path("", include("apps.ledger.urls")),
