@@ -13,14 +13,16 @@ class PoolConfig(AppConfig):
     def ready(self) -> None:
         from apps.core import live
         from apps.ledger import faucet, holds, rewards
-        from apps.operators import nodes
-        from apps.pool import kinds, node_rewards, node_states
+        from apps.operators import account_deletion, account_export, nodes
+        from apps.pool import account, kinds, node_rewards, node_states
         from apps.pool.models import Job, Task
 
         kinds.register(kinds.Embed())
         kinds.register(kinds.Generate())
         nodes.follow(node_states.followed)
         holds.keep_while("job", Task.objects.holds_in_use)
+        account_export.register("jobs", account.jobs)
+        account_deletion.refuse_while(account.open_jobs)
         rewards.register(node_rewards.work_between)
         faucet.earned_by("first_inference", node_rewards.first_inference_missing)
         faucet.earned_by("uptime_bonus", node_rewards.uptime_missing)

@@ -6,11 +6,14 @@ import { startClocks } from "./clock.js";
 import { copyButton, menu, tabs, themeSwitch, toast } from "./components.js";
 import { startDialogs } from "./dialogs.js";
 import { startLive } from "./live.js";
+import { passkey, saveText } from "./passkeys.js";
 import { startShortcuts } from "./shortcuts.js";
 import { walletMaker } from "./wallet.js";
 
 Alpine.data("copyButton", copyButton);
 Alpine.data("menu", menu);
+Alpine.data("passkey", passkey);
+Alpine.data("saveText", saveText);
 Alpine.data("tabs", tabs);
 Alpine.data("themeSwitch", themeSwitch);
 Alpine.data("toast", toast);

@@ -28,7 +28,9 @@ function showLocal(event) {
   if (!time || time.dataset.local) return;
   const moment = new Date(time.dateTime);
   if (Number.isNaN(moment.getTime())) return;
-  const local = moment.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "long" });
+  // The zone of the account's profile; the browser's where none was chosen.
+  const timeZone = document.documentElement.dataset.zone || undefined;
+  const local = moment.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "long", timeZone });
   const utc = moment.toISOString().slice(0, 19).replace("T", " ");
   time.title = `${local}\n${utc} UTC`;
   time.dataset.local = "1";

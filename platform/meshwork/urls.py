@@ -16,6 +16,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(".well-known/meshwork", views.well_known, name="well_known"),
     path("favicon.ico", RedirectView.as_view(url=f"{settings.STATIC_URL}favicon.svg"), name="favicon"),
     path("healthz", views.health, name="health"),
+    path("", include("apps.operators.account_urls")),
     path("accounts/", include("allauth.urls")),
     path("admin/", admin.site.urls),
     path("api/v1/schema", SpectacularAPIView.as_view(), name="schema"),
