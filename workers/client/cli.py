@@ -8,7 +8,14 @@ import sys
 
 import typer
 
-from workers.client import account_commands, job_commands, node_commands, scan_command, verify_command
+from workers.client import (
+    account_commands,
+    job_commands,
+    node_commands,
+    scan_command,
+    verify_command,
+    wallet_commands,
+)
 from workers.client.errors import ClientError
 from workers.client.output import print_json, words
 from workers.node.errors import NodeError
@@ -22,7 +29,7 @@ app = typer.Typer(
 )
 app.add_typer(node_commands.app, name="node", help="Run a node on this machine.")
 app.add_typer(job_commands.app, name="job", help="Submit jobs and read their results.")
-app.add_typer(account_commands.wallet, name="wallet", help="Ed25519 wallets.")
+app.add_typer(wallet_commands.wallet, name="wallet", help="Ed25519 wallets.")
 app.command("login")(account_commands.login)
 app.command("logout")(account_commands.logout)
 app.command("me")(account_commands.me)

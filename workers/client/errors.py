@@ -4,6 +4,7 @@ ClientError
 ├── Refused          (the platform's problem document)
 ├── Unreachable
 ├── NotLoggedIn
+├── WalletUnknown, WalletExists, WalletNameRefused, FileRefused
 └── TimedOut
 """
 
@@ -48,3 +49,31 @@ class TimedOut(ClientError):
 
     code = "timed_out"
     exit_code = 5
+
+
+class WalletUnknown(ClientError):
+    """There is no wallet of that name on this machine."""
+
+    code = "wallet_unknown"
+    exit_code = 3
+
+
+class WalletExists(ClientError):
+    """Another wallet has that name on this machine."""
+
+    code = "wallet_exists"
+    exit_code = 6
+
+
+class WalletNameRefused(ClientError):
+    """A wallet's name is up to 40 letters, digits, dots, dashes and underscores, beginning with a letter or digit."""
+
+    code = "wallet_name_refused"
+    exit_code = 2
+
+
+class FileRefused(ClientError):
+    """The file cannot be read."""
+
+    code = "file_refused"
+    exit_code = 2

@@ -9,7 +9,8 @@ ProtocolError
 ├── UnsupportedVersion    ├── NotYetValid
 ├── UnknownField          ├── Replayed
 ├── SealBroken            ├── FrameMalformed
-└── KeyListRefused
+├── KeyListRefused
+└── WalletFileMalformed, PassphraseWrong, PassphraseTooShort
 """
 
 
@@ -123,3 +124,21 @@ class KeyListRefused(ProtocolError):
     """The key list is not signed by the root that is trusted here."""
 
     code = "key_list_refused"
+
+
+class WalletFileMalformed(ProtocolError):
+    """The file is not an encrypted wallet of Meshwork."""
+
+    code = "wallet_file_malformed"
+
+
+class PassphraseWrong(ProtocolError):
+    """The passphrase does not open this wallet, or the file was altered."""
+
+    code = "passphrase_wrong"
+
+
+class PassphraseTooShort(ProtocolError):
+    """A wallet's passphrase has at least ten characters."""
+
+    code = "passphrase_too_short"

@@ -21,6 +21,9 @@ CODES = {
     "seal_broken",
     "frame_malformed",
     "key_list_refused",
+    "wallet_file_malformed",
+    "passphrase_wrong",
+    "passphrase_too_short",
 }
 REFUSALS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.ProtocolError)]
 
