@@ -15,6 +15,8 @@ from meshwork.local.demo import Play
 from meshwork.local.demo_setup import prepare_demo
 
 GRANT = "5000"
+# Tasks that a client takes at a time.
+CLAIMED = 4
 
 
 @contextmanager
@@ -87,7 +89,14 @@ def serve(directory: str, threads: int) -> None:
     runner = make_runner(load_config(directory=folder))
     runner.engines = memory  # type: ignore[assignment]
     lane = next(iter(runner.identity.lanes))
-    beat = {"load": 0, "slots": {lane: threads}, "memory_free_mb": 8000, "running": [], "draining": False, "models": []}
+    beat = {
+        "load": 0,
+        "slots": {lane: threads * CLAIMED},
+        "memory_free_mb": 8000,
+        "running": [],
+        "draining": False,
+        "models": [],
+    }
 
     def beats() -> None:
         from workers.protocol.clock import unix_ms, utcnow
@@ -100,7 +109,7 @@ def serve(directory: str, threads: int) -> None:
         mine = make_runner(load_config(directory=folder))
         mine.engines = memory  # type: ignore[assignment]
         while True:
-            for envelope in mine.api.claim(lane, 4, 2.0):
+            for envelope in mine.api.claim(lane, CLAIMED, 2.0):
                 mine.run(envelope)
 
     for target in (beats, *([work] * threads)):

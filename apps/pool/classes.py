@@ -16,7 +16,7 @@ from apps.pool.models import NodeClass, RequirementClass, Task
 from workers.protocol import canonical
 
 INFERENCE_LANES = ("inference.cuda", "inference.metal", "inference.cpu")
-FRAMEWORKS = {"onnx": "onnxruntime", "onnx-embed": "onnxruntime", "onnx-generate": "onnxruntime"}
+FRAMEWORKS = {"onnx": "onnxruntime", "onnx-embed": "onnxruntime", "onnx-generate": "onnxruntime", "detectors": "numba"}
 # Why a node cannot take a task, in the order in which they are looked for: (one node, several nodes).
 REASONS: dict[str, tuple[str, str]] = {
     "offline": ("is not online", "are not online"),
@@ -88,7 +88,7 @@ def refusal(node: Node, needs: RequirementClass) -> str:
         "model": (needs.only_node_id not in {None, node.pk}) or bool(served and needs.model not in served),
         "framework": bool(needs.framework and needs.framework not in probe.get("frameworks", [])),
         "lane": not lanes_for(node, needs),
-        "memory": int(probe.get("memory_mb", 0)) < needs.min_memory_mb,
+        "memory": node.memory_mb < needs.min_memory_mb,
         "tier": bool(needs.tier and node.operator.tier != needs.tier),
         "region": bool(needs.region and node.operator.region != needs.region),
     }

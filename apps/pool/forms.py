@@ -13,7 +13,7 @@ from apps.pool.errors import InputRefused
 from apps.pool.kinds import JobRequest
 
 MOST_UPLOAD = 8 * 2**20
-KINDS = (("embed", _("Embed texts")), ("generate", _("Generate text")))
+MODEL_TASKS = ("embed", "generate")
 
 
 def texts_of(content: str) -> list[str]:
@@ -27,10 +27,10 @@ def texts_of(content: str) -> list[str]:
 
 
 class JobForm(forms.Form):
-    """One form for both kinds; the fields of the other kind are ignored."""
+    """One form for all kinds; the fields of the other kinds are ignored."""
 
-    kind = forms.ChoiceField(label=_("What"), choices=KINDS, initial="embed", widget=forms.RadioSelect)
-    model = forms.ChoiceField(label=_("Model"))
+    kind = forms.ChoiceField(label=_("What"), initial="embed", widget=forms.RadioSelect)
+    model = forms.ChoiceField(label=_("Model"), required=False)
     texts = forms.CharField(
         label=_("Texts"),
         required=False,
@@ -47,14 +47,26 @@ class JobForm(forms.Form):
     max_chunk_size = forms.IntegerField(
         label=_("Characters a chunk"), min_value=1, max_value=1_000_000, initial=kinds.DEFAULT_MAX_CHUNK
     )
+    question = forms.CharField(
+        label=_("Question"), required=False, initial="{}", widget=forms.Textarea(attrs={"rows": 6, "class": "mono"})
+    )
     idempotency_key = forms.CharField(widget=forms.HiddenInput, required=False, max_length=64)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        names = [(v.model.name, f"{v.model.title} ({v.model.get_task_display()})") for v in catalog.active_versions()]
-        field = self.fields["model"]
+        offered = kinds.offered()
+        over_data = {kind.name: kind.takes for kind in offered if isinstance(kind, kinds.OverData)}
+        versions = [v for v in catalog.active_versions() if v.model.task in MODEL_TASKS]
+        names = [(v.model.name, f"{v.model.title} ({v.model.get_task_display()})") for v in versions]
+        self._choose("kind", [(kind.name, kind.title) for kind in offered])
+        self._choose("model", names)
+        takes = "; ".join(f"{name}: {fields}" for name, fields in over_data.items())
+        self.fields["question"].help_text = _("A JSON object. %(takes)s.") % {"takes": takes}
+
+    def _choose(self, name: str, choices: list[tuple[str, Any]]) -> None:
+        field = self.fields[name]
         if isinstance(field, forms.ChoiceField):
-            field.choices = names
+            field.choices = choices
 
     def clean_file(self) -> "UploadedFile[Any] | None":
         """Small enough to be a page's upload."""
@@ -66,6 +78,11 @@ class JobForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         """Read the texts where the kind needs them."""
         data = super().clean() or {}
+        kind = kinds.get(data["kind"]) if data.get("kind") else None
+        if isinstance(kind, kinds.OverData):
+            data["model"] = kind.model
+        elif not data.get("model"):
+            self.add_error("model", _("Choose a model."))
         if data.get("kind") == "embed":
             data["inputs"] = self._texts(data)
         elif data.get("kind") == "generate" and not data.get("prompt", "").strip():
@@ -87,22 +104,27 @@ class JobForm(forms.Form):
     def request(self) -> JobRequest:
         """What was asked for."""
         data = self.cleaned_data
+        kind = kinds.get(data["kind"])
+        question = data["question"] if isinstance(kind, kinds.OverData) else data["prompt"]
         return JobRequest(
-            kind=data["kind"],
+            kind=kind.name,
             model=data["model"],
             inputs=data.get("inputs", ()),
-            prompt=data["prompt"] if data["kind"] == "generate" else "",
+            prompt="" if kind.name == "embed" else question,
             chunk_size=data["chunk_size"],
             chunk_strategy=data["chunk_strategy"],
             max_chunk_size=data["max_chunk_size"],
         )
 
+    def _question(self) -> str:
+        """The field that a kind's prompt comes from."""
+        return "question" if isinstance(kinds.get(self.cleaned_data["kind"]), kinds.OverData) else "prompt"
+
     def refuse(self, refusal: InputRefused | Any) -> None:
         """Put a refusal at the field that it names, or above the form."""
         for error in refusal.errors:
             name = str(error.get("pointer", "")).strip("/").split("/")[0]
-            self.add_error(
-                {"inputs": "texts"}.get(name, name) if name in {*self.fields, "inputs"} else None, error["detail"]
-            )
+            name = {"inputs": "texts", "prompt": self._question()}.get(name, name)
+            self.add_error(name if name in self.fields else None, error["detail"])
         if not refusal.errors:
             self.add_error(None, refusal.detail)

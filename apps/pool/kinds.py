@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
 
 from apps.core import parameters
 from apps.pool import chunking
@@ -43,6 +45,7 @@ class JobRequest:
     max_chunk_size: int = DEFAULT_MAX_CHUNK
     priority: int = 5
     max_price: int | None = None
+    mandate: str = ""
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,10 @@ class Kind(Protocol):
     name: str
     task: str
 
+    @property
+    def title(self) -> "str | Promise":
+        """What a person calls it."""
+
     def split(self, request: JobRequest) -> list[Chunk]:
         """The tasks of a job; raises InputRefused."""
 
@@ -83,6 +90,14 @@ class FromData(Protocol):
 
     def from_data(self, data: dict[str, Any]) -> dict[str, Any]:
         """The same as model and prompt."""
+
+
+@runtime_checkable
+class OverData(Protocol):
+    """A kind whose prompt is a JSON object, done by one model that every node has built in."""
+
+    model: str
+    takes: str
 
 
 _kinds: dict[str, Kind] = {}
@@ -106,6 +121,11 @@ def names() -> list[str]:
     return sorted(_kinds)
 
 
+def offered() -> list[Kind]:
+    """All kinds, in the order in which they were registered."""
+    return list(_kinds.values())
+
+
 def refuse(field_name: str, detail: str) -> InputRefused:
     """A refusal that points at the field."""
     return InputRefused(detail, errors=[{"pointer": f"/{field_name}", "code": "invalid", "detail": detail}])
@@ -115,6 +135,7 @@ class Embed:
     """`embed {inputs[]}`: a chunk is up to `chunk_size` texts; the vectors come back in the texts' order."""
 
     name = "embed"
+    title = _("Embed texts")
     task = "embed"
 
     def split(self, request: JobRequest) -> list[Chunk]:
@@ -175,6 +196,7 @@ class Generate:
     """`generate {prompt}`: one chunk, or several by paragraph or size; the answers are joined with a space."""
 
     name = "generate"
+    title: "str | Promise" = _("Generate text")
     task = "generate"
 
     def split(self, request: JobRequest) -> list[Chunk]:

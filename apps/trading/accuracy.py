@@ -14,6 +14,8 @@ from apps.core import events, parameters
 from apps.trading import candles
 from apps.trading.market_time import clock
 from apps.trading.models import Direction, Outcome, Signal, Source
+from apps.trading.risk.limits import current
+from apps.trading.risk.sizing import break_even_bp
 from workers.protocol.clock import utcnow
 
 ONE = 10_000
@@ -56,11 +58,6 @@ def pnl_of(direction: str, entry: float, exit_: float) -> float:
 def after_fees(pnl: float, entry: float, exit_: float, fee_bp: int) -> float:
     """The same less a fee on what changes hands at both ends."""
     return pnl - fee_bp / ONE * (1 + exit_ / entry)
-
-
-def break_even(take_profit_bp: int, stop_loss_bp: int, fee_bp: int) -> float:
-    """The share of wins that is needed so that neither is gained nor lost; above 1 it cannot be."""
-    return (stop_loss_bp + 2 * fee_bp) / (take_profit_bp + stop_loss_bp)
 
 
 def of_the_clock() -> QuerySet[Signal]:
@@ -141,10 +138,9 @@ def summary(hours: float, now: datetime) -> Summary:
 
 
 def needed() -> float:
-    """The break-even share of wins at the take profit, stop loss and fee that hold now."""
-    return break_even(
-        parameters.get("risk.take_profit_bp"), parameters.get("risk.stop_loss_bp"), parameters.get("risk.fee_bp")
-    )
+    """The break-even share of wins at the take profit, stop loss and fee that hold now; above 1 it cannot be."""
+    limits = current()
+    return float(break_even_bp(limits, limits.fee_bp)) / ONE
 
 
 def quality(accuracy: float | None, *, enough: bool) -> str:

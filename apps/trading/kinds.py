@@ -12,6 +12,8 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
 
 from apps.core import parameters
 from apps.models.models import Model, ModelVersion
@@ -37,11 +39,18 @@ class Analysis(Generate):
     """A kind whose job is one task over a JSON object."""
 
     task = TASK
+    model = MODEL
 
-    def __init__(self, name: str, fields: set[str], payload: Payload) -> None:
+    def __init__(self, name: str, title: "str | Promise", fields: tuple[str, ...], payload: Payload) -> None:
         self.name = name
+        self.title = title
         self.fields = fields
         self.payload = payload
+
+    @property
+    def takes(self) -> str:
+        """What the object is made of."""
+        return ", ".join(self.fields)
 
     def split(self, request: JobRequest) -> list[Chunk]:
         if request.inputs or request.options:
@@ -59,8 +68,8 @@ class Analysis(Generate):
             given = json.loads(prompt, parse_constant=_no_constant)
         except ValueError as error:
             raise refuse("prompt", "The prompt is a JSON object.") from error
-        if not isinstance(given, dict) or set(given) - self.fields:
-            raise refuse("prompt", f"The prompt is a JSON object of {', '.join(sorted(self.fields))}.")
+        if not isinstance(given, dict) or set(given) - set(self.fields):
+            raise refuse("prompt", f"The prompt is a JSON object of {self.takes}.")
         return given
 
     def from_data(self, data: dict[str, Any]) -> dict[str, Any]:
@@ -169,10 +178,10 @@ def get_accuracy(given: dict[str, Any], now: datetime) -> dict[str, Any]:
 def all_kinds() -> list[Analysis]:
     """The four kinds."""
     return [
-        Analysis("anomaly_detection", {"host", "rtt_ms", "timestamp", "hops"}, anomaly_detection),
-        Analysis("batch_analysis", {"scans"}, batch_analysis),
-        Analysis("get_signals", {"min_confidence"}, get_signals),
-        Analysis("get_accuracy", {"hours"}, get_accuracy),
+        Analysis("anomaly_detection", _("Judge a path"), ("host", "rtt_ms", "timestamp", "hops"), anomaly_detection),
+        Analysis("batch_analysis", _("Judge many paths"), ("scans",), batch_analysis),
+        Analysis("get_signals", _("Active signals"), ("min_confidence",), get_signals),
+        Analysis("get_accuracy", _("Accuracy of signals"), ("hours",), get_accuracy),
     ]
 
 

@@ -99,4 +99,5 @@ def desk(user: Any, query: Mapping[str, str], wall: datetime) -> dict[str, Any]:
         "positions": orders.open_positions(facts, figures.last_prices(facts)),
         "closed": orders.closed_positions(),
         "plans": orders.recent_plans(),
+        "books": orders.books(),
     }

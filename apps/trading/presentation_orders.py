@@ -8,7 +8,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from apps.trading.models import Fill, Order, Plan, PlanStatus, Position, Purpose
+from apps.trading.models import Fill, Order, Plan, PlanStatus, Position, Purpose, Reconciliation
 from apps.trading.presentation import NONE, Listing, Offered, filters, listing, price, quantity, tone, usd, used
 from apps.trading.risk.picture import Facts
 
@@ -157,6 +157,11 @@ def plans(query: Mapping[str, str]) -> Listing:
 def recent_plans() -> list[PlanRow]:
     """The newest plans."""
     return [PlanRow.of(plan) for plan in Plan.objects.order_by("-created_at")[:ORDERS_ON_DESK]]
+
+
+def books() -> Reconciliation | None:
+    """The last comparison of our books with the venue's."""
+    return Reconciliation.objects.first()
 
 
 def plan_detail(plan: Plan) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from bench.network import platform, serve
+from bench.network import CLAIMED, platform, serve
 from meshwork.local import demo_cast as cast
 from meshwork.local.demo import MODEL, Play
 
@@ -42,8 +42,12 @@ def row(clients: int, ours: float, theirs: float | None) -> dict[str, Any]:
 
 def jobs_per_second(play: Play, folder: str, clients: int) -> float:
     """Submit one-text jobs and wait until the last one is completed and paid."""
+    from apps.operators.models import Node
     from apps.pool.models import Job, TaskStatus
 
+    # As many slots as its clients claim at most, so that they do not wait for one another.
+    for enrolled in Node.objects.all():
+        Node.objects.filter(pk=enrolled.pk).update(lanes=dict.fromkeys(enrolled.lanes, clients * CLAIMED))
     node = multiprocessing.get_context("spawn").Process(target=serve, args=(folder, clients))
     node.start()
     try:

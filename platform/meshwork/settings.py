@@ -305,6 +305,7 @@ SPECTACULAR_SETTINGS = {
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "apps.pool.node_api.schema.add_node_api",
+        "apps.trading.node_schema.add_trading",
     ],
     "SCHEMA_PATH_PREFIX": "/(api/)?v1",
     "SWAGGER_UI_DIST": "SIDECAR",

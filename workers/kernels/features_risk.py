@@ -177,7 +177,7 @@ def regularity(work: Floats, near: float, row: Floats) -> None:
     """Approximate entropy (m = 2) and the Lyapunov exponent of one step, from the same distances of pairs.
 
     Every loop over b does one thing to each place of flat scratch at constant distances, which the compiler can do
-    four at a time; a triangle of pairs with branches took twice as long.
+    four at a time.
     """
     x, x1, x2 = work[0:20], work[1:20], work[2:20]
     twos, threes = work[TWO : TWO + 20], work[THREE : THREE + 20]

@@ -17,6 +17,7 @@ MEASURE_SECONDS = 0.3
 FRAMEWORKS = {
     "numpy": "numpy",
     "onnxruntime": "onnxruntime",
+    "numba": "numba",
     "pytorch": "torch",
     "mlx": "mlx",
     "tensorflow": "tensorflow",

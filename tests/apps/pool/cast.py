@@ -223,7 +223,7 @@ def machine(name: str, owner: Operator | None = None, *, slots: int = 2, **field
     values: dict[str, Any] = {
         "status": NodeStatus.ONLINE,
         "status_at": NOW,
-        "probe": {"memory_mb": 8000, "frameworks": ["numpy", "onnxruntime"]},
+        "probe": {"memory_mb": 8000, "frameworks": ["numba", "numpy", "onnxruntime"]},
         "lanes": {LANE: slots},
         "enrolled_at": NOW,
         **fields,

@@ -24,7 +24,7 @@ from workers.protocol.clock import utcnow
 from workers.protocol.keys import SealingKey, SigningKey, b64
 
 pytestmark = [pytest.mark.urls("meshwork.node_urls"), pytest.mark.django_db]
-PROBE = {"gpu_type": "cpu", "memory_mb": 8000, "frameworks": ["numpy", "onnxruntime"], "slots": 3}
+PROBE = {"gpu_type": "cpu", "memory_mb": 8000, "frameworks": ["numba", "numpy", "onnxruntime"], "slots": 3}
 
 
 @pytest.fixture(autouse=True)

@@ -111,10 +111,9 @@ def test_an_accuracy_has_its_word(share: float | None, word: str) -> None:
     assert accuracy.quality(share, enough=True) == word
 
 
-def test_break_even_is_what_the_arithmetic_of_fees_says() -> None:
-    assert accuracy.break_even(50, 30, 0) == 0.375
-    assert accuracy.break_even(50, 30, 10) == 0.625
-    assert accuracy.break_even(50, 30, 26) > 1
+@pytest.mark.django_db
+def test_the_break_even_of_the_summary_is_that_of_the_limits_in_force() -> None:
+    assert accuracy.summary(24, NOW).break_even == 0.625
 
 
 @given(entry=st.floats(0.01, 1e6), ratio=st.floats(0.5, 2), fee=st.integers(0, 1000))
