@@ -5,6 +5,8 @@ Exit codes: 0 ok, 1 error, 2 usage, 3 not found, 4 denied, 5 network, 6 unmet re
 
 import os
 import sys
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 
@@ -41,6 +43,21 @@ app.command("cancel")(job_commands.cancel)
 app.command("receipt")(job_commands.receipt)
 app.command("verify")(verify_command.verify)
 app.command("scan")(scan_command.scan)
+app.command("model-server")(node_commands.model_server)
+
+
+def show_version(wanted: bool) -> None:
+    """`--version`."""
+    if wanted:
+        sys.stdout.write(f"mesh {version('meshwork')}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    shown: Annotated[bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show it.")] = False,
+) -> None:
+    """Meshwork: run a node, submit jobs, check receipts."""
 
 
 def fail(code: str, message: str, exit_code: int) -> int:

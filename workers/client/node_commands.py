@@ -1,7 +1,9 @@
-"""`mesh node join | run | drain | resume | doctor | status | probe`."""
+"""`mesh node join | run | pause | drain | resume | rotate-keys | doctor | status | probe`, and `mesh model-server`."""
 
 import json
+import signal
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +12,7 @@ import typer
 from workers.client.account_commands import Json
 from workers.client.output import print_fields, print_json, say, words
 from workers.node import identity as identities
+from workers.node import limits
 from workers.node.agent import Agent
 from workers.node.api import NodeApi
 from workers.node.config import NodeConfig, load_config
@@ -17,8 +20,11 @@ from workers.node.doctor import examine
 from workers.node.errors import NodeError
 from workers.node.join import join as join_network
 from workers.node.log import configure_logging
+from workers.node.model_server import ModelServer
 from workers.node.probe import probe as probe_host
+from workers.node.rotate import rotate
 from workers.node.state import NodeState
+from workers.protocol.clock import unix_ms, utcnow
 
 app = typer.Typer(no_args_is_help=True)
 Directory = Annotated[Path | None, typer.Option("--dir", help="Where the node keeps its keys, cache and state.")]
@@ -58,9 +64,12 @@ def run(
     config: ConfigFile = None,
     transport: Annotated[str | None, typer.Option("--transport", help="celery (broker) or http (long poll).")] = None,
     log_level: Annotated[str | None, typer.Option("--log-level", help="debug, info, warn or error.")] = None,
+    health: Annotated[
+        str | None, typer.Option("--health", help="Serve /health and /metrics at host:port, or at a port of 127.0.0.1.")
+    ] = None,
 ) -> None:
     """Serve tasks until stopped with Ctrl-C or SIGTERM."""
-    chosen = settings(config, directory, transport=transport, log_level=log_level)
+    chosen = settings(config, directory, transport=transport, log_level=log_level, health=health)
     configure_logging("agent", chosen.log_level)
     Agent(chosen).run()
 
@@ -77,10 +86,56 @@ def resume(directory: Directory = None, config: ConfigFile = None) -> None:
     set_draining(settings(config, directory), draining=False)
 
 
+@app.command()
+def pause(
+    hours: Annotated[float, typer.Option("--hours", min=0.0, help="For how long; 0 is until resumed.")] = 0.0,
+    directory: Directory = None,
+    config: ConfigFile = None,
+) -> None:
+    """Take no tasks for a while: what was not begun is given back. Undo with `mesh node resume`."""
+    chosen = settings(config, directory)
+    identities.load(chosen.directory)
+    until = unix_ms(utcnow() + timedelta(hours=hours)) if hours else 0
+    NodeState(chosen.directory).set_fact(limits.PAUSE, {"until": until})
+    say(f"Paused for {hours:g} h." if hours else "Paused until `mesh node resume`.")
+
+
+@app.command("rotate-keys")
+def rotate_keys(directory: Directory = None, config: ConfigFile = None, as_json: Json = False) -> None:
+    """Change this node's keys and its broker secret; the old ones are refused at once. The agent may be running.
+
+    What the node works on goes to other nodes and counts as nobody's fault.
+    """
+    chosen = settings(config, directory)
+    identity = rotate(chosen.directory)
+    key, _ = identities.load_or_make_keys(chosen.directory)
+    shown = {"node": identity.node_id, "key": key.kid}
+    print_json(shown) if as_json else print_fields(shown)
+    say("The keys are changed. A running agent takes them up by itself.")
+
+
+def model_server(
+    listen: Annotated[str, typer.Option("--listen", help="host:port, or a port of 127.0.0.1.")] = "127.0.0.1:50051",
+    directory: Directory = None,
+    config: ConfigFile = None,
+    log_level: Annotated[str | None, typer.Option("--log-level", help="debug, info, warn or error.")] = None,
+) -> None:
+    """Have the network's models here, verified and working, and say so on a local port."""
+    chosen = settings(config, directory, log_level=log_level)
+    configure_logging("model-server", chosen.log_level)
+    server = ModelServer(chosen)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: server.stopping.set())
+    server.serve(listen)
+
+
 def set_draining(config: NodeConfig, *, draining: bool) -> None:
     """Tell the running agent, which tells the platform with its next heartbeat."""
     identities.load(config.directory)
-    NodeState(config.directory).set_fact("draining", draining)
+    state = NodeState(config.directory)
+    state.set_fact("draining", draining)
+    if not draining:
+        state.set_fact(limits.PAUSE, None)
     say("Draining: no new tasks; current ones finish." if draining else "Taking tasks again.")
 
 
@@ -103,6 +158,7 @@ def status(directory: Directory = None, config: ConfigFile = None, as_json: Json
         "reason": seen.get("reason") or None,
         "next step": seen.get("next_step") or None,
         "draining": state.fact("draining", False),
+        "held by": ", ".join(state.fact(limits.HELD, [])) or None,
         "running": len(state.running()),
         "results to post": len(state.kept_results()),
         "last heartbeat": state.fact("last_heartbeat_at"),

@@ -10,7 +10,11 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from workers.node.errors import ConfigRefused
+from workers.node.local_http import address_of
+from workers.protocol.quiet_hours import parse_all, zone_of
 
+# Part of every node; whether it can run here is a matter of frameworks.
+BUILT_IN = ("detectors",)
 LogLevel = Literal["debug", "info", "warn", "error"]
 
 
@@ -35,6 +39,11 @@ class NodeConfig(BaseSettings):
     transport: Literal["celery", "http"] = "celery"
     cache_mb: int = Field(default=20_000, ge=100)
     stop_grace_s: float = Field(default=20.0, gt=0, le=600)
+    health: str = Field(default="", description="host:port of /health and /metrics; empty serves neither.")
+    quiet_hours: list[str] = Field(default_factory=list, description="Times without tasks, such as 22:00-07:00.")
+    time_zone: str = Field(default="", description="Zone of the quiet hours; empty is the machine's own.")
+    memory_cap_mb: int = Field(default=0, ge=0, description="No new task while the agent holds more; 0 is no cap.")
+    power_cap_w: int = Field(default=0, ge=0, description="No new task while the machine draws more; 0 is no cap.")
 
     @field_validator("platform_url")
     @classmethod
@@ -43,6 +52,30 @@ class NodeConfig(BaseSettings):
         if not value.startswith(("http://", "https://")):
             raise ValueError("must begin with http:// or https://")
         return value.rstrip("/")
+
+    @field_validator("quiet_hours")
+    @classmethod
+    def times_that_clocks_show(cls, value: list[str]) -> list[str]:
+        """A time that cannot be read would never be kept."""
+        parse_all(value)
+        return value
+
+    @field_validator("time_zone")
+    @classmethod
+    def a_zone_that_exists(cls, value: str) -> str:
+        """By its IANA name."""
+        zone_of(value)
+        return value
+
+    @field_validator("health")
+    @classmethod
+    def an_address(cls, value: str) -> str:
+        """A port alone is one of the loopback's."""
+        return "{}:{}".format(*address_of(value)) if value else ""
+
+    def served(self) -> list[str]:
+        """The models that the platform is told of: a list that somebody wrote leaves out nothing that is built in."""
+        return sorted({*self.models, *BUILT_IN}) if self.models else []
 
 
 def load_config(path: Path | None = None, **overrides: Any) -> NodeConfig:

@@ -2,6 +2,7 @@
 
 NodeError
 ├── ConfigRefused
+├── ListenRefused
 ├── NotEnrolled
 ├── AlreadyEnrolled
 ├── PlatformRefused
@@ -28,6 +29,13 @@ class ConfigRefused(NodeError):
 
     code = "config_refused"
     exit_code = 2
+
+
+class ListenRefused(NodeError):
+    """The local address cannot be listened on."""
+
+    code = "listen_refused"
+    exit_code = 6
 
 
 class NotEnrolled(NodeError):

@@ -63,6 +63,12 @@ def load_or_make_keys(directory: Path) -> tuple[SigningKey, SealingKey]:
     return SigningKey.from_bytes(signing_path.read_bytes()), SealingKey.from_bytes(sealing_path.read_bytes())
 
 
+def keys_changed_at(directory: Path) -> int:
+    """When the signing key was last written, in ns; 0 where there is none."""
+    path = directory / "keys" / "signing.key"
+    return path.stat().st_mtime_ns if path.exists() else 0
+
+
 def save(directory: Path, identity: Identity) -> None:
     """Keep what the platform issued."""
     write_private(directory / "identity.json", json.dumps(asdict(identity), indent=1).encode())

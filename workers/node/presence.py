@@ -23,6 +23,7 @@ CONTROLS = {
     "control.revoked",
     "control.work",
     "control.parameters",
+    "control.limits",
 }
 BACK_OFF_S = (0.2, 15.0)
 PING_S = 10.0

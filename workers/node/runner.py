@@ -26,6 +26,7 @@ from workers.protocol.sealing import job_info, open_sealed, seal
 
 logger = logging.getLogger("node.runner")
 POST_ATTEMPTS = 4
+HELD_PAUSE_S = 1.0
 NO_RESULT = sha256(b"").hexdigest()
 
 
@@ -71,11 +72,24 @@ class Runner:
         if self.state.is_cancelled(task.task):
             self.state.end(task.task)
             return "cancelled"
+        if held := self.state.fact("held", []):
+            return self.hand_back(task, ", ".join(held))
         self.state.begin(task.task, task.attempt, os.getpid())
+        outcome = ""
         try:
-            return self.work(task)
+            outcome = self.work(task)
         finally:
-            self.state.end(task.task)
+            self.state.end(task.task, outcome or "crashed")
+        return outcome
+
+    def hand_back(self, task: TaskRun, why: str) -> str:
+        """Not begun, since the owner's limits hold; after a moment, so that a task that comes again does not race."""
+        try:
+            self.api.hand_back(task.task, task.attempt, f"held: {why}")
+        except NodeError as error:
+            logger.warning("Hand-back failed", extra={"task": task.task, "code": error.code})
+        self.sleep(HELD_PAUSE_S)
+        return "held"
 
     def work(self, task: TaskRun) -> str:
         """Run it, say that it runs where that takes a while, post what came of it."""

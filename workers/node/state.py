@@ -13,6 +13,7 @@ SCHEMA = """
 CREATE TABLE IF NOT EXISTS running (task TEXT PRIMARY KEY, attempt INTEGER NOT NULL, pid INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS cancelled (task TEXT PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS outbox (task TEXT, attempt INTEGER, body TEXT NOT NULL, PRIMARY KEY (task, attempt));
+CREATE TABLE IF NOT EXISTS counts (outcome TEXT PRIMARY KEY, n INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
 
@@ -56,11 +57,18 @@ class NodeState:
         with self.connect() as db:
             db.execute("INSERT OR REPLACE INTO running VALUES (?, ?, ?)", (task, attempt, pid))
 
-    def end(self, task: str) -> None:
-        """The attempt is over, whatever its outcome."""
+    def end(self, task: str, outcome: str = "") -> None:
+        """The attempt is over; its outcome is counted, where there is one."""
         with self.connect() as db:
             db.execute("DELETE FROM running WHERE task = ?", (task,))
             db.execute("DELETE FROM cancelled WHERE task = ?", (task,))
+            if outcome:
+                db.execute("INSERT INTO counts VALUES (?, 1) ON CONFLICT (outcome) DO UPDATE SET n = n + 1", (outcome,))
+
+    def counts(self) -> dict[str, int]:
+        """How many attempts ended how, since this directory was made."""
+        with self.connect() as db:
+            return dict(db.execute("SELECT outcome, n FROM counts ORDER BY outcome").fetchall())
 
     def running(self) -> list[Running]:
         """Attempts under way."""

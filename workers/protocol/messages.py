@@ -66,8 +66,22 @@ class NodeHello(Body):
     running: Words
 
 
+class NodeLimits(Body):
+    """What an owner keeps a machine from: 0 is no cap, `paused_until` in unix ms (0: until resumed), `at` when it was
+    set. Memory in MiB, power in W."""
+
+    paused: bool = False
+    paused_until: Count = 0
+    quiet_hours: Annotated[list[Word], Meta(max_length=20)] = []
+    time_zone: Word = ""
+    memory_cap_mb: Count = 0
+    power_cap_w: Count = 0
+    at: Count = 0
+
+
 class NodeHeartbeat(Body):
-    """Load in percent, free slots by lane, free memory in MiB, tasks under way, time of sending in unix ms."""
+    """Load in percent, free slots by lane, free memory in MiB, tasks under way, times in unix ms; why it takes nothing
+    (`held`) and until when, the limits of its own settings, and by which transport it takes work."""
 
     load: Count
     slots: Slots
@@ -76,6 +90,18 @@ class NodeHeartbeat(Body):
     sent_at: Count
     draining: bool = False
     models: Words = []
+    held: Annotated[list[Word], Meta(max_length=10)] = []
+    held_until: Count = 0
+    limits: NodeLimits | None = None
+    transport: Word = ""
+
+
+class NodeRotate(Body):
+    """New keys (base64) in place of those that sign this, and the new key's own signature of `rotation_proof`."""
+
+    sign_public: Word
+    seal_public: Word
+    proof: Word
 
 
 class TaskClaim(Body):
@@ -164,6 +190,12 @@ class ControlParameters(Body):
     parameters: dict[str, Any]
 
 
+class ControlLimits(Body):
+    """What the node's owner has set on its page."""
+
+    limits: NodeLimits
+
+
 class PlatformHeartbeat(Body):
     """The answer to a heartbeat: the platform's time in unix ms, waiting tasks, and tasks that the node lost."""
 
@@ -173,6 +205,7 @@ class PlatformHeartbeat(Body):
     drain: bool
     key_list_version: Count
     heartbeat_s: Count
+    limits: NodeLimits | None = None
 
 
 class ScanRun(Body):
@@ -249,6 +282,7 @@ KINDS: dict[str, type[Body]] = {
     "node.register": NodeRegister,
     "node.hello": NodeHello,
     "node.heartbeat": NodeHeartbeat,
+    "node.rotate": NodeRotate,
     "task.claim": TaskClaim,
     "task.run": TaskRun,
     "task.started": TaskStarted,
@@ -260,6 +294,7 @@ KINDS: dict[str, type[Body]] = {
     "control.revoked": ControlRevoked,
     "control.work": ControlWork,
     "control.parameters": ControlParameters,
+    "control.limits": ControlLimits,
     "platform.heartbeat": PlatformHeartbeat,
     "consensus.start": ConsensusStart,
     "consensus.messages": ConsensusMessages,

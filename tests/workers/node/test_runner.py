@@ -155,6 +155,20 @@ def test_a_cancelled_task_is_not_run(platform: Platform, runner: Runner) -> None
     assert platform.received == []
 
 
+def test_a_task_that_comes_while_a_limit_holds_is_given_back_unbegun(platform: Platform, runner: Runner) -> None:
+    runner.state.set_fact("held", ["quiet_hours"])
+    assert runner.run(platform.task(runner.sealing_key.public, PAYLOAD)) == "held"
+    assert [path for path, _ in platform.received] == ["/handback"]
+    assert (runner.state.running(), runner.state.counts()) == ([], {})
+
+
+def test_outcomes_are_counted_across_processes(platform: Platform, runner: Runner, tmp_path: Path) -> None:
+    platform.answers["/results/tsk_1"] = (200, {"status": "completed"})
+    for _ in range(2):
+        runner.run(platform.task(runner.sealing_key.public, PAYLOAD))
+    assert NodeState(tmp_path).counts() == {"completed": 2}
+
+
 def test_a_generation_that_was_taken_back_is_not_run(platform: Platform, runner: Runner) -> None:
     platform.answers["started"] = (200, {"status": "superseded"})
     assert runner.run(platform.task(runner.sealing_key.public, PAYLOAD, kind="generate")) == "superseded"

@@ -9,6 +9,15 @@ from workers.protocol.errors import ProtocolError
 from workers.protocol.messages import KINDS, TaskResult, decode_body
 
 HASH = "ab" * 32
+LIMITS = {
+    "paused": True,
+    "paused_until": 0,
+    "quiet_hours": ["22:00-07:00"],
+    "time_zone": "Europe/Berlin",
+    "memory_cap_mb": 0,
+    "power_cap_w": 0,
+    "at": 1,
+}
 BODIES: dict[str, dict[str, Any]] = {
     "node.register": {
         "token": "mwt_1",
@@ -28,7 +37,12 @@ BODIES: dict[str, dict[str, Any]] = {
         "sent_at": 1,
         "draining": False,
         "models": [],
+        "held": ["quiet_hours"],
+        "held_until": 3,
+        "limits": {**LIMITS, "memory_cap_mb": 4000},
+        "transport": "celery",
     },
+    "node.rotate": {"sign_public": "AA==", "seal_public": "AA==", "proof": "AA=="},
     "task.claim": {"lane": "inference.cpu", "max": 4},
     "task.run": {
         "job": "job_1",
@@ -63,6 +77,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "control.resume": {},
     "control.revoked": {"reason": "by its operator"},
     "control.work": {"lane": "inference.cpu"},
+    "control.limits": {"limits": LIMITS},
     "control.parameters": {"parameters": {"pool.heartbeat_s": 30}},
     "platform.heartbeat": {
         "time": 1,
@@ -71,6 +86,7 @@ BODIES: dict[str, dict[str, Any]] = {
         "drain": False,
         "key_list_version": 1,
         "heartbeat_s": 30,
+        "limits": LIMITS,
     },
     "consensus.start": {
         "round": "rnd_1",
@@ -113,6 +129,11 @@ FIELDS = [(kind, field) for kind, body in BODIES.items() for field in body]
 OPTIONAL = {
     ("node.heartbeat", "draining"),
     ("node.heartbeat", "models"),
+    ("node.heartbeat", "held"),
+    ("node.heartbeat", "held_until"),
+    ("node.heartbeat", "limits"),
+    ("node.heartbeat", "transport"),
+    ("platform.heartbeat", "limits"),
     ("consensus.messages", "certificate"),
     ("consensus.messages", "missed"),
     ("scan.run", "method"),
