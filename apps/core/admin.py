@@ -1,16 +1,67 @@
-"""Admin of users, parameters' history and the event log."""
+"""Admin of users, parameters' history and the event log; and what every list of the admin can do."""
 
-from django.contrib import admin
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.db.models import QuerySet
+from django.forms import ModelForm
 from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
+from apps.core import events, export, history
+from apps.core.errors import MeshError
 from apps.core.models import Event, FaultEvidence, ParameterChange, StoredMail, User
+from workers.protocol.clock import utcnow
 
 
-class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
+def acting(request: HttpRequest) -> User:
+    """Whoever acts; the admin lets nobody in who is not signed in."""
+    if not isinstance(request.user, User):
+        raise PermissionDenied
+    return request.user
+
+
+class ListAdmin(ModelAdmin):  # type: ignore[misc]
+    """Lists that can be saved as CSV, and rows that show their history from the event log."""
+
+    actions = ["export_selected"]
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        """Each list's own actions and the export."""
+        found: dict[str, Any] = super().get_actions(request)
+        found.setdefault("export_selected", self.get_action("export_selected"))
+        return found
+
+    @admin.action(description=_("Export the chosen as CSV"))
+    def export_selected(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponseBase:
+        """The columns of the list; the filters and the search say which rows there are to choose."""
+        columns = [name for name in self.get_list_display(request) if isinstance(name, str)]
+        return export.as_csv(self, columns, queryset)
+
+    @admin.display(description=_("history"))
+    def history_lines(self, row: Any) -> SafeString:
+        """Every change: when, what, by whom, and the values that changed."""
+        lines = (
+            (f"{change.at:%Y-%m-%d %H:%M}", change.kind, change.actor, "; ".join(f"{n}: {v}" for n, v in change.values))
+            for change in history.of(self.history_subject(row))
+        )
+        return format_html_join("", "<div>{} UTC · {} · {} <i>{}</i></div>", lines) or mark_safe("-")
+
+    def history_subject(self, row: Any) -> str:
+        """Under which id the event log knows the row."""
+        return str(row.pk)
+
+
+class ReadOnlyAdmin(ListAdmin):
     """History is looked at, never edited."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -23,6 +74,27 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
         return False
 
 
+class ActingAdmin(ReadOnlyAdmin):
+    """Rows that change by named actions only, each for itself."""
+
+    def has_act_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        """Those who might change such rows."""
+        return bool(request.user.has_perm(f"{self.opts.app_label}.change_{self.opts.model_name}"))
+
+    def each(self, request: HttpRequest, rows: QuerySet[Any], act: Callable[[Any], object], done: Any) -> None:
+        """Act on each row; say how many were done and why others were not."""
+        count = 0
+        for row in rows:
+            try:
+                acted = act(row)
+            except MeshError as error:
+                self.message_user(request, f"{row}: {error.detail}", messages.WARNING)
+            else:
+                count += bool(acted)
+                self.log_change(request, row, str(done))
+        self.message_user(request, f"{count}: {done}", messages.SUCCESS if count else messages.INFO)
+
+
 class NewUserForm(UserCreationForm):  # type: ignore[misc]
     """Makes an account by e-mail address."""
 
@@ -32,7 +104,7 @@ class NewUserForm(UserCreationForm):  # type: ignore[misc]
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc,type-arg]
+class UserAdmin(DjangoUserAdmin, ListAdmin):  # type: ignore[type-arg]
     """People and what they may do."""
 
     form = UserChangeForm
@@ -49,8 +121,30 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc,type-arg]
             _("Permissions"),
             {"fields": ["is_active", "is_staff", "is_superuser", "groups", "user_permissions"]},
         ),
+        (_("History"), {"fields": ["history_lines"]}),
     ]
+    readonly_fields = ["history_lines"]
     add_fieldsets = [(None, {"fields": ["email", "password1", "password2"]})]
+
+    def history_subject(self, row: User) -> str:
+        """People have numbers; the log needs to know whose."""
+        return f"user:{row.pk}"
+
+    @transaction.atomic
+    def save_model(self, request: HttpRequest, obj: User, form: "ModelForm[User]", change: bool) -> None:
+        """Every change is an event with the new values; never a password."""
+        super().save_model(request, obj, form, change)
+        names = {name for name in form.changed_data if not name.startswith("password")}
+        data: dict[str, Any] = {name: words_of(form.cleaned_data[name]) for name in sorted(names)}
+        if "password" in form.changed_data:
+            data["password"] = "changed"  # noqa: S105
+        kind = "user.changed" if change else "user.made"
+        events.emit(kind, subject=f"user:{obj.pk}", topics=["admin"], data=data, now=utcnow(), actor=acting(request))
+
+
+def words_of(value: Any) -> str:
+    """A form's value as the history prints it."""
+    return ", ".join(sorted(map(str, value))) if isinstance(value, QuerySet) else str(value)
 
 
 @admin.register(Event)

@@ -1,20 +1,32 @@
 """Applying and reviewing."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Aggregate, DurationField, F
+from django.utils.timesince import timesince
 
 from apps.core import events
 from apps.core.models import User
 from apps.ledger import faucet
 from apps.operators import mail
 from apps.operators.errors import ApplicationClosed, ReasonMissing, SelfReview
-from apps.operators.models import Application, ApplicationStatus, Operator
+from apps.operators.models import Application, ApplicationStatus, Criterion, Operator
 from workers.protocol.ids import new_id
 
-FIELDS = frozenset({"tier", "region", "hardware", "experience"})
+FIELDS = frozenset({"tier", "region", "hardware", "probe", "experience"})
+# Reviews that say how long one takes.
+LATELY = timedelta(days=90)
+
+
+class Median(Aggregate):
+    """The middle value, in SQL."""
+
+    function = "percentile_cont"
+    template = "%(function)s(0.5) WITHIN GROUP (ORDER BY %(expressions)s)"
+    output_field = DurationField()
 
 
 def open_application(user: User, now: datetime) -> Application:
@@ -36,15 +48,16 @@ def save_draft(user: User, data: dict[str, Any], now: datetime) -> Application:
 
 @transaction.atomic(durable=True)
 def submit(user: User, data: dict[str, Any], now: datetime) -> Application:
-    """Hand in an application, or again after a rejection. `data`: tier, region, hardware, experience.
+    """Hand in an application, or again after a rejection. `data`: tier, region, hardware, probe, experience.
 
     Raises ApplicationClosed where one is under review or approved.
     """
     application = open_application(user, now)
-    if not application.move(ApplicationStatus.SUBMITTED, submitted_at=now, reason="", **data):
+    if not application.move(ApplicationStatus.SUBMITTED, submitted_at=now, reason="", criterion="", **data):
         raise ApplicationClosed
     _tell(application, "application.submitted", now, user)
-    mail.notify(user, "application_received", {"application": application}, now)
+    told = {"application": application, **queue_context(application, now)}
+    mail.notify(user, "application_received", told, now)
     return application
 
 
@@ -54,7 +67,7 @@ def approve(application: Application, actor: User, now: datetime) -> Operator:
 
     Raises ApplicationClosed where somebody was faster, SelfReview, or InsufficientFunds of the treasury.
     """
-    _review(application, ApplicationStatus.APPROVED, actor, "", now)
+    _review(application, ApplicationStatus.APPROVED, actor, now)
     operator = Operator.objects.create(
         id=new_id("op", now),
         user=application.user,
@@ -70,23 +83,23 @@ def approve(application: Application, actor: User, now: datetime) -> Operator:
 
 
 @transaction.atomic(durable=True)
-def reject(application: Application, actor: User, reason: str, now: datetime) -> None:
-    """Say no, with what was not met; the applicant may change the application and hand it in again.
+def reject(application: Application, actor: User, reason: str, now: datetime, *, criterion: str) -> None:
+    """Say no, with the criterion that was not met and why; the applicant may change it and hand it in again.
 
     Raises ReasonMissing, ApplicationClosed where somebody was faster, or SelfReview.
     """
     reason = reason.strip()
-    if not reason:
+    if not reason or criterion not in Criterion.values:
         raise ReasonMissing
-    _review(application, ApplicationStatus.REJECTED, actor, reason, now)
+    _review(application, ApplicationStatus.REJECTED, actor, now, reason=reason, criterion=criterion)
     _tell(application, "application.rejected", now, actor)
     mail.notify(application.user, "application_rejected", {"application": application}, now)
 
 
-def _review(application: Application, to: ApplicationStatus, actor: User, reason: str, now: datetime) -> None:
+def _review(application: Application, to: ApplicationStatus, actor: User, now: datetime, **changes: str) -> None:
     if application.user_id == actor.pk:
         raise SelfReview
-    if not application.move(to, reviewed_at=now, reviewed_by=actor, reason=reason):
+    if not application.move(to, reviewed_at=now, reviewed_by=actor, **changes):
         raise ApplicationClosed
 
 
@@ -96,6 +109,7 @@ def _tell(application: Application, kind: str, now: datetime, actor: User) -> No
         "tier": application.tier,
         "region": application.region,
         "hardware": application.hardware,
+        "criterion": application.criterion,
         "reason": application.reason,
     }
     topics = ["admin", f"user.{application.user_id}"]
@@ -106,3 +120,22 @@ def place_in_queue(application: Application) -> int:
     """How many were handed in before this one and still wait, plus one."""
     waiting = Application.objects.filter(status=ApplicationStatus.SUBMITTED, submitted_at__lt=application.submitted_at)
     return waiting.count() + 1
+
+
+def queue_context(application: Application | None, now: datetime) -> dict[str, Any]:
+    """For the page of an application that waits: its place, and how long reviews take (None: not known)."""
+    if application is None or application.status != ApplicationStatus.SUBMITTED:
+        return {}
+    usual = median_review(now)
+    return {"place": place_in_queue(application), "usual": timesince(now - usual, now) if usual else None}
+
+
+def median_review(now: datetime) -> timedelta | None:
+    """How long half of the reviews of the last 90 days took at most; None while there are none."""
+    decided = Application.objects.filter(
+        status__in=[ApplicationStatus.APPROVED, ApplicationStatus.REJECTED],
+        reviewed_at__gt=now - LATELY,
+        reviewed_at__gte=F("submitted_at"),
+    )
+    found: timedelta | None = decided.aggregate(median=Median(F("reviewed_at") - F("submitted_at")))["median"]
+    return found

@@ -1,7 +1,7 @@
 """What operators meet.
 
 OperatorError
-├── ApplicationClosed, ReasonMissing, SelfReview
+├── ApplicationClosed, ReasonMissing, SelfReview, ProbeRefused
 ├── NotApproved, StakeMissing, StakeLocked, StakeBelowTier, NodesEnrolled
 ├── TokenInvalid, TokenUsed, TokenExpired
 ├── ChallengeInvalid, PowInvalid, NameInvalid, KeyInvalid, KeyInUse, NameInUse, TooManyNodes
@@ -27,7 +27,7 @@ class ApplicationClosed(OperatorError):
 
 
 class ReasonMissing(OperatorError):
-    """A rejection needs a reason that names what was not met."""
+    """Say why: whom it concerns reads it. A rejection also names the criterion that was not met."""
 
     code = "reason_missing"
     status = 400
@@ -38,6 +38,13 @@ class SelfReview(OperatorError):
 
     code = "self_review"
     status = 403
+
+
+class ProbeRefused(OperatorError):
+    """That is no report of `mesh node probe --json`. Run it on the machine and copy all that it prints."""
+
+    code = "probe_refused"
+    status = 400
 
 
 class NotApproved(OperatorError):

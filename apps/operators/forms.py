@@ -5,12 +5,15 @@ from typing import Any
 
 from allauth.account.forms import SignupForm as AllauthSignupForm
 from django import forms
-from django.http import HttpRequest
+from django.core.files.uploadedfile import UploadedFile
+from django.forms.boundfield import BoundField
+from django.http import HttpRequest, QueryDict
 from django.utils.translation import gettext_lazy as _
 
 from apps.core.models import User
-from apps.operators import tiers
+from apps.operators import hardware, tiers
 from apps.operators.enrolment import NODE_NAME
+from apps.operators.errors import ProbeRefused
 from apps.operators.models import Application, Scope, Tier
 
 GPU_TYPES = (("cpu", _("none (CPU)")), ("cuda", _("NVIDIA (CUDA)")), ("apple_metal", _("Apple (Metal)")))
@@ -40,10 +43,17 @@ class SignupForm(AllauthSignupForm):  # type: ignore[misc]
 
 
 class ApplicationForm(forms.Form):
-    """What an operator says of themselves and their machine."""
+    """What an operator says of themselves and their machine; a probe's report fills the machine's fields in."""
 
     tier = forms.ChoiceField(label=_("Tier"), choices=Tier.choices, widget=forms.RadioSelect)
     region = forms.ChoiceField(label=_("Region"), choices=tiers.REGIONS)
+    probe = forms.CharField(
+        label=_("Report of the machine"),
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 4, "class": "mono", "spellcheck": "false"}),
+        help_text=_("Run the command on the machine and paste all that it prints, or choose it as a file."),
+    )
+    probe_file = forms.FileField(label=_("Report as a file"), required=False)
     gpu_type = forms.ChoiceField(label=_("GPU"), choices=GPU_TYPES)
     gpu_model = forms.CharField(label=_("GPU model"), max_length=80, help_text=_("“none” without a GPU."))
     gpu_memory_gb = forms.IntegerField(label=_("GPU memory (GB)"), min_value=0, max_value=4096)
@@ -60,21 +70,60 @@ class ApplicationForm(forms.Form):
     )
     agree = forms.BooleanField(label=_("I run this machine, and I know that a stake can be slashed for misbehaviour."))
 
+    report: dict[str, Any]
+    problem = ""
+    was_read = False
+
     def clean(self) -> dict[str, Any]:
-        """A GPU has memory; a tier has its least hardware."""
+        """A report can be read; a GPU has memory; a tier has its least hardware."""
         data = super().clean() or {}
+        if self.problem:
+            self.add_error("probe", self.problem)
         for name, words in tiers.shortfalls(data.get("tier", ""), data).items():
             if name not in self.errors:
                 self.add_error(name, words)
         return data
 
     @classmethod
-    def of(cls, application: Application | None, data: Mapping[str, Any] | None) -> "ApplicationForm":
-        """The form as last saved or handed in, or with what was just sent."""
-        if application is None:
-            return cls(data)
-        kept = {"tier": application.tier, "region": application.region, "experience": application.experience}
-        return cls(data, initial={**application.hardware, **kept})
+    def of(
+        cls, application: Application | None, data: QueryDict | None, files: Mapping[str, Any] | None = None
+    ) -> "ApplicationForm":
+        """The form as last saved or handed in, or with what was just sent; a report just sent fills its fields in."""
+        report: dict[str, Any] = application.probe if application else {}
+        problem, given = "", report_given(data, files)
+        if data is not None and given:
+            try:
+                report = hardware.read(given)
+            except ProbeRefused as error:
+                problem = error.detail
+            else:
+                data = data.copy()
+                for name, value in {**hardware.fields_of(report), "probe": ""}.items():
+                    data[name] = str(value)
+        kept = {name: getattr(application, name) for name in ("tier", "region", "experience")} if application else {}
+        form = cls(data, initial={**(application.hardware if application else {}), **kept})
+        form.report, form.problem, form.was_read = report, problem, bool(given and not problem)
+        return form
+
+    @property
+    def first_fields(self) -> list[BoundField]:
+        """What stands above the machine."""
+        return [self["tier"], self["region"]]
+
+    @property
+    def machine_fields(self) -> list[BoundField]:
+        """The machine, by hand or as the report filled it in."""
+        return [self[name] for name in HARDWARE]
+
+    @property
+    def last_fields(self) -> list[BoundField]:
+        """What stands below the machine."""
+        return [self["experience"], self["agree"]]
+
+    @property
+    def report_facts(self) -> list[tuple[str, Any]]:
+        """What was read from the report."""
+        return hardware.facts(self.report)
 
     def application(self) -> dict[str, Any]:
         """The cleaned values as the application's fields."""
@@ -84,13 +133,22 @@ class ApplicationForm(forms.Form):
             "region": data["region"],
             "experience": data["experience"],
             "hardware": {name: data[name] for name in HARDWARE},
+            "probe": self.report,
         }
 
     def draft(self) -> dict[str, Any]:
         """Those values that are valid already, as the application's fields."""
         data = self.cleaned_data
         own = {name: data.get(name) or "" for name in ("tier", "region", "experience")}
-        return {**own, "hardware": {name: data[name] for name in HARDWARE if name in data}}
+        return {**own, "hardware": {name: data[name] for name in HARDWARE if name in data}, "probe": self.report}
+
+
+def report_given(data: QueryDict | None, files: Mapping[str, Any] | None) -> str | bytes:
+    """The report that was sent as a file or pasted; empty where there is none."""
+    upload = (files or {}).get("probe_file")
+    if isinstance(upload, UploadedFile):
+        return bytes(upload.read(hardware.MAX_BYTES + 1)) or b" "
+    return str((data or {}).get("probe", "")).strip()
 
 
 class NodeNameForm(forms.Form):

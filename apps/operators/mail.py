@@ -22,14 +22,26 @@ SUBJECTS = {
     "application_received": gettext_lazy("We have your application"),
     "application_approved": gettext_lazy("You are approved: lock your stake and install your node"),
     "application_rejected": gettext_lazy("Your application needs a change"),
+    "credentials_issued": gettext_lazy("A new credential was made for your account"),
     "node_registered": gettext_lazy("Your node is enrolled"),
+    "node_offline": gettext_lazy("Your node is offline"),
+    "node_back": gettext_lazy("Your node is back"),
+    "node_trust_lost": gettext_lazy("Your node's reputation has fallen"),
     "unstake_ready": gettext_lazy("Your stake is free"),
     "stake_short": gettext_lazy("Your stake has to be topped up"),
+    "banned": gettext_lazy("Something of yours was banned"),
+    "ban_lifted": gettext_lazy("A ban was lifted"),
+    "appeal_answered": gettext_lazy("Your appeal was answered"),
 }
 
 
-def notify(user: User, kind: str, context: dict[str, Any], now: datetime) -> Notification:
-    """Write `operators/mail/<kind>.txt` as a row now; it leaves after commit. Needs an open transaction."""
+def notify(user: User, kind: str, context: dict[str, Any], now: datetime) -> Notification | None:
+    """Write `operators/mail/<kind>.txt` as a row now; it leaves after commit. Needs an open transaction.
+
+    None for an account without an address.
+    """
+    if not user.email:
+        return None
     body = render_to_string(f"operators/mail/{kind}.txt", {"user": user, "site": settings.SITE_URL, **context})
     subject = f"[Meshwork] {_(str(SUBJECTS[kind]))}"
     row = Notification.objects.create(user=user, kind=kind, subject=subject, body=body, created_at=now)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -13,8 +14,9 @@ from rest_framework.views import APIView
 
 from apps.core.api import CursorPagination
 from apps.core.models import User
-from apps.operators import applications, tiers
+from apps.operators import applications, hardware, tiers
 from apps.operators.authentication import HasScope, InPerson
+from apps.operators.errors import ProbeRefused
 from apps.operators.forms import GPU_TYPES
 from apps.operators.models import Application, Node, NodeStatus, Tier
 from workers.protocol.clock import utcnow
@@ -38,8 +40,18 @@ class NewApplicationSerializer(serializers.Serializer[Any]):
     tier = serializers.ChoiceField(choices=Tier.choices)
     region = serializers.ChoiceField(choices=tiers.REGIONS)
     hardware = HardwareSerializer()
+    probe = serializers.DictField(default=dict, help_text="What `mesh node probe --json` printed.")
     experience = serializers.CharField(max_length=2000, default="", allow_blank=True)
     agree = serializers.BooleanField()
+
+    def validate_probe(self, value: dict[str, Any]) -> dict[str, Any]:
+        """It fits its schema; unknown fields are left out."""
+        if not value:
+            return {}
+        try:
+            return hardware.read(msgspec.json.encode(value))
+        except ProbeRefused as error:
+            raise serializers.ValidationError(error.detail, code=error.code) from error
 
     def validate_agree(self, value: bool) -> bool:
         """It has to be true."""
@@ -66,8 +78,10 @@ class ApplicationSerializer(serializers.ModelSerializer[Application]):
             "tier",
             "region",
             "hardware",
+            "probe",
             "experience",
             "status",
+            "criterion",
             "reason",
             "next_step",
             "submitted_at",

@@ -6,7 +6,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import get_object_or_404, redirect, render, resolve_url
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
@@ -34,23 +34,37 @@ def person(request: HttpRequest) -> User:
 def apply(request: HttpRequest) -> HttpResponse:
     """Apply, see how the application stands, and do the next step."""
     user = person(request)
-    context = presentation.way_context(user)
-    form = ApplicationForm.of(context["application"], request.POST or None) if context["way"].can_apply else None
+    context = apply_context(user)
+    application, can_apply = context["application"], context["way"].can_apply
+    form = ApplicationForm.of(application, request.POST or None, request.FILES) if can_apply else None
     if request.method == "POST" and form is None:
         messages.info(request, _("Your application was handed in before."))
         return redirect("apply")
     if form is not None and request.method == "POST" and keep(request, user, form):
-        return redirect("apply")
+        return redirect(f"{resolve_url('apply')}#application" if "read" in request.POST else "apply")
     return render(request, "operators/apply.html", {**context, "form": form, "tiers": tiers.table()})
+
+
+def apply_context(user: User) -> dict[str, Any]:
+    """The stepper, what stands next, and how long a review takes."""
+    context = presentation.way_context(user)
+    return {**context, **applications.queue_context(context["application"], utcnow())}
 
 
 def keep(request: HttpRequest, user: User, form: ApplicationForm) -> bool:
     """Hand the application in, or save it as a draft; False where fields have to be mended first."""
     valid = form.is_valid()
-    if "draft" in request.POST:
+    if form.problem:
+        return False
+    if form.was_read or "draft" in request.POST:
         applications.save_draft(user, form.draft(), utcnow())
         messages.success(request, _("Saved. Nobody reviews it before you hand it in."))
     elif valid:
+    elif "read" in request.POST and form.was_read:
+        messages.success(request, _("The report was read; its values stand in the form."))
+    elif "read" in request.POST:
+        form.add_error("probe", _("Paste the report, or choose it as a file."))
+        return False
         applications.submit(user, form.application(), utcnow())
         messages.success(request, _("Handed in. We write to you when it has been reviewed."))
     else:
@@ -62,7 +76,7 @@ def keep(request: HttpRequest, user: User, form: ApplicationForm) -> bool:
 @require_GET
 def apply_live(request: HttpRequest) -> HttpResponse:
     """How the application stands, without the frame and the form."""
-    return render(request, "operators/parts/way.html", presentation.way_context(person(request)))
+    return render(request, "operators/parts/way.html", apply_context(person(request)))
 
 
 @login_required

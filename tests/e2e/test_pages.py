@@ -136,6 +136,7 @@ def test_a_rejected_applicant_reads_the_reason(network: Network, browser: Browse
         apply(rolf)
         desk.log_in(ADMIN)
         decide(desk, "rolf@example.org", "reject_selected")
+        desk.page.get_by_label("What was not met").select_option("bandwidth")
         desk.page.get_by_label("Reason").fill(reason)
         desk.page.get_by_role("button", name="Reject").click()
         expect(desk.page.get_by_text("1: rejected")).to_be_visible()

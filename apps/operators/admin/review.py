@@ -13,11 +13,10 @@ from django.utils.translation import gettext_lazy
 from unfold.decorators import action, display
 from unfold.forms import BaseDialogForm
 
-from apps.core.admin import ReadOnlyAdmin
+from apps.core.admin import ReadOnlyAdmin, acting
 from apps.core.errors import MeshError
-from apps.core.models import Event
-from apps.operators import applications
-from apps.operators.admin.asking import ReasonForm, ask_reason
+from apps.operators import applications, hardware
+from apps.operators.admin.asking import RejectionForm, ask
 from apps.operators.models import Application, ApplicationStatus
 from workers.protocol.clock import utcnow
 
@@ -26,8 +25,8 @@ APPROVING = gettext_lazy("The applicant becomes an operator; on a test network t
 REJECTING = gettext_lazy("The applicant reads the reason, and can change the application and hand it in again.")
 
 
-class ReasonDialog(ReasonForm, BaseDialogForm):  # type: ignore[misc]
-    """Asks for the reason on the row."""
+class RejectionDialog(RejectionForm, BaseDialogForm):  # type: ignore[misc]
+    """Asks for criterion and reason on the row."""
 
 
 class AwaitingReviewFilter(admin.SimpleListFilter):
@@ -55,7 +54,7 @@ class ApplicationAdmin(ReadOnlyAdmin):
     """Rows are decided, never edited."""
 
     list_display = ["applicant", "tier", "region", "hardware_line", "shown_status", "submitted_at", "reviewed_by"]
-    list_filter = [AwaitingReviewFilter, "tier", "region"]
+    list_filter = [AwaitingReviewFilter, "tier", "region", "criterion"]
     search_fields = ["user__email", "user__name", "id"]
     list_select_related = ["user", "reviewed_by"]
     ordering = ["submitted_at"]
@@ -66,16 +65,17 @@ class ApplicationAdmin(ReadOnlyAdmin):
         ("user", "status"),
         ("tier", "region"),
         "hardware_facts",
+        "report_facts",
         "experience",
-        "reason",
+        ("criterion", "reason"),
         ("submitted_at", "reviewed_at", "reviewed_by"),
         "history_lines",
     ]
-    readonly_fields = ["hardware_facts", "history_lines"]
+    readonly_fields = ["hardware_facts", "report_facts", "history_lines"]
 
     @display(description=gettext_lazy("applicant"), ordering="user__email")  # type: ignore[untyped-decorator]
     def applicant(self, row: Application) -> str:
-        return f"{row.user.email}"
+        return row.user.email or str(row.user)
 
     @display(description=gettext_lazy("hardware"))  # type: ignore[untyped-decorator]
     def hardware_line(self, row: Application) -> str:
@@ -88,14 +88,13 @@ class ApplicationAdmin(ReadOnlyAdmin):
         lines = ((name.replace("_", " "), value) for name, value in row.hardware.items())
         return format_html_join("", "<div>{}: <b>{}</b></div>", lines)
 
-    @display(description=gettext_lazy("history"))  # type: ignore[untyped-decorator]
-    def history_lines(self, row: Application) -> SafeString:
-        events = Event.objects.filter(subject=row.pk).select_related("actor")
-        lines = (
-            (f"{event.at:%Y-%m-%d %H:%M} UTC", event.kind, event.actor or "", event.data.get("reason", ""))
-            for event in events
-        )
-        return format_html_join("", "<div>{} · {} · {} <i>{}</i></div>", lines)
+    @display(description=gettext_lazy("report of the machine"))  # type: ignore[untyped-decorator]
+    def report_facts(self, row: Application) -> SafeString | str:
+        """What the probe measured, and where what was typed in differs from it."""
+        if not row.probe:
+            return _("none; typed in by hand")
+        differing = [(_("typed / measured"), line) for line in hardware.differences(row.hardware, row.probe)]
+        return format_html_join("", "<div>{}: <b>{}</b></div>", [*hardware.facts(row.probe), *differing])
 
     @display(description=gettext_lazy("status"), label=COLOURS)  # type: ignore[untyped-decorator]
     def shown_status(self, row: Application) -> tuple[str, str]:
@@ -114,10 +113,10 @@ class ApplicationAdmin(ReadOnlyAdmin):
     def reject_selected(self, request: HttpRequest, queryset: QuerySet[Application]) -> HttpResponse | None:
         """Ask for the reason, then reject."""
         rows = queryset.select_related("user")
-        reason = ask_reason(self, request, rows, "reject_selected", REJECTING)
-        if isinstance(reason, HttpResponse):
-            return reason
-        self._decide(request, queryset, reason)
+        asked = ask(self, request, rows, ("reject_selected", REJECTING), RejectionForm)
+        if isinstance(asked, HttpResponse):
+            return asked
+        self._decide(request, queryset, asked)
         return None
 
     @action(  # type: ignore[untyped-decorator]
@@ -144,13 +143,13 @@ class ApplicationAdmin(ReadOnlyAdmin):
         dialog={
             "title": gettext_lazy("Reject?"),
             "description": REJECTING,
-            "form_class": ReasonDialog,
+            "form_class": RejectionDialog,
             "form_submit_text": gettext_lazy("Reject"),
         },
     )
-    def reject_row(self, request: HttpRequest, form: ReasonDialog, object_id: str) -> HttpResponse:
+    def reject_row(self, request: HttpRequest, form: RejectionDialog, object_id: str) -> HttpResponse:
         """Reject one."""
-        self._decide(request, Application.objects.filter(pk=object_id), form.cleaned_data["reason"])
+        self._decide(request, Application.objects.filter(pk=object_id), form.cleaned_data)
         return self._back(request)
 
     def _back(self, request: HttpRequest) -> HttpResponse:
@@ -160,19 +159,19 @@ class ApplicationAdmin(ReadOnlyAdmin):
             return HttpResponse(headers={"HX-Redirect": url})
         return HttpResponseRedirect(url)
 
-    def _decide(self, request: HttpRequest, queryset: QuerySet[Application], reason: str | None) -> None:
-        """Approve, or reject where there is a reason; each application for itself."""
-        done = 0
+    def _decide(self, request: HttpRequest, queryset: QuerySet[Application], no: dict[str, Any] | None) -> None:
+        """Approve, or reject where `no` has criterion and reason; each application for itself."""
+        done, actor = 0, acting(request)
         for application in queryset.select_related("user"):
             try:
-                if reason is None:
-                    applications.approve(application, request.user, utcnow())  # type: ignore[arg-type]
+                if no is None:
+                    applications.approve(application, actor, utcnow())
                 else:
-                    applications.reject(application, request.user, reason, utcnow())  # type: ignore[arg-type]
+                    applications.reject(application, actor, no["reason"], utcnow(), criterion=no["criterion"])
             except MeshError as error:
                 self.message_user(request, f"{application.user.email}: {error.detail}", messages.WARNING)
             else:
-                self.log_change(request, application, _("Approved.") if reason is None else reason)
+                self.log_change(request, application, _("Approved.") if no is None else no["reason"])
                 done += 1
-        word = _("approved") if reason is None else _("rejected")
+        word = _("approved") if no is None else _("rejected")
         self.message_user(request, f"{done}: {word}", messages.SUCCESS if done else messages.INFO)

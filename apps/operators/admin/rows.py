@@ -4,48 +4,18 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
+from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 
-from apps.core.admin import ReadOnlyAdmin
-from apps.core.errors import MeshError
-from apps.core.models import User
+from apps.core.admin import ActingAdmin, ReadOnlyAdmin, acting
 from apps.operators import nodes, standing
 from apps.operators.admin.asking import ask_reason
 from apps.operators.models import ApiKey, Node, NodeEvent, Notification, Operator, Stake, Wallet
 from workers.protocol.clock import utcnow
 
 IDLE = _("Their nodes get no tasks until they are reinstated.")
-
-
-class ActingAdmin(ReadOnlyAdmin):
-    """Rows that change by named actions only, each for itself."""
-
-    def has_act_permission(self, request: HttpRequest, obj: object = None) -> bool:
-        """Those who might change such rows."""
-        return bool(request.user.has_perm(f"{self.opts.app_label}.change_{self.opts.model_name}"))
-
-    def actor(self, request: HttpRequest) -> User:
-        """Whoever acts; the admin lets nobody in who is not signed in."""
-        if not isinstance(request.user, User):
-            raise PermissionDenied
-        return request.user
-
-    def each(self, request: HttpRequest, rows: QuerySet[Any], act: Callable[[Any], object], done: Any) -> None:
-        """Act on each row; say how many were done and why others were not."""
-        count = 0
-        for row in rows:
-            try:
-                acted = act(row)
-            except MeshError as error:
-                self.message_user(request, f"{row}: {error.detail}", messages.WARNING)
-            else:
-                count += bool(acted)
-                self.log_change(request, row, str(done))
-        self.message_user(request, f"{count}: {done}", messages.SUCCESS if count else messages.INFO)
 
 
 @admin.register(Operator)
@@ -64,14 +34,14 @@ class OperatorAdmin(ActingAdmin):
         reason = ask_reason(self, request, queryset, "suspend_selected", IDLE)
         if isinstance(reason, HttpResponse):
             return reason
-        act = partial(standing.suspend, actor=self.actor(request), reason=reason, now=utcnow())
+        act = partial(standing.suspend, actor=acting(request), reason=reason, now=utcnow())
         self.each(request, queryset.select_related("user"), act, _("suspended"))
         return None
 
     @admin.action(description=_("Reinstate"), permissions=["act"])
     def reinstate_selected(self, request: HttpRequest, queryset: QuerySet[Operator]) -> None:
         """Lift suspensions."""
-        act = partial(standing.reinstate, actor=self.actor(request), now=utcnow())
+        act = partial(standing.reinstate, actor=acting(request), now=utcnow())
         self.each(request, queryset.select_related("user"), act, _("reinstated"))
 
 

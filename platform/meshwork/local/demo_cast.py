@@ -111,7 +111,7 @@ def review(admin: Visitor, names: list[str], *, approve: bool, reason: str = "")
     action = "approve_selected" if approve else "reject_selected"
     answer = admin.send(queue, "_selected_action", action=action, _selected_action=chosen, index="0")
     if not approve:
-        admin.send(answer, "reason", reason=reason)
+        admin.send(answer, "reason", reason=reason, criterion="other")
 
 
 def application_of(queue: Page, email: str) -> str:

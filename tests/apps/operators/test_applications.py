@@ -51,8 +51,8 @@ def test_a_stake_that_the_wallet_lacks_is_refused(applicant: User, admin: User) 
 def test_a_rejection_needs_a_reason_and_can_be_mended(applicant: User, admin: User) -> None:
     application = submit(applicant)
     with pytest.raises(ReasonMissing):
-        applications.reject(application, admin, "  ", utcnow())
-    applications.reject(application, admin, "Too little memory.", utcnow())
+        applications.reject(application, admin, "  ", utcnow(), criterion="hardware")
+    applications.reject(application, admin, "Too little memory.", utcnow(), criterion="hardware")
     assert not Operator.objects.exists()
     again = submit(applicant, tier="ALL")
     assert (again.pk, again.status, again.reason) == (application.pk, "submitted", "")
@@ -63,7 +63,7 @@ def test_two_admins_who_review_at_once_decide_once(applicant: User, admin: User)
     stale = Application.objects.get(pk=application.pk)
     applications.approve(application, admin, utcnow())
     with pytest.raises(ApplicationClosed):
-        applications.reject(stale, admin, "Too late.", utcnow())
+        applications.reject(stale, admin, "Too late.", utcnow(), criterion="hardware")
     with pytest.raises(ApplicationClosed):
         applications.approve(stale, admin, utcnow())
     assert Operator.objects.count() == 1
@@ -91,7 +91,12 @@ def test_the_admin_approves_in_bulk_and_rejects_with_a_reason(client: Client, ap
     asked = client.post(url, {"action": "reject_selected", "_selected_action": [third.pk]})
     assert b'name="reason"' in asked.content
     assert Application.objects.get(pk=third.pk).status == "submitted"
-    data = {"action": "reject_selected", "_selected_action": [third.pk], "reason": "Too little memory."}
+    data = {
+        "action": "reject_selected",
+        "_selected_action": [third.pk],
+        "reason": "Too little memory.",
+        "criterion": "hardware",
+    }
     assert client.post(url, data).status_code == 302
     assert list(Application.objects.order_by("pk").values_list("status", flat=True)) == [
         "approved",

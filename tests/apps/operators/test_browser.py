@@ -122,6 +122,7 @@ def test_a_row_is_rejected_in_its_dialog(site: Site, browser: Browser, applicant
     heard = listen(desk)
     desk.get_by_text("more_horiz").click()
     desk.get_by_role("link", name="Reject with a reason").click()
+    desk.get_by_label("What was not met").select_option("bandwidth")
     desk.get_by_label("Reason").fill("The uplink is too slow.")
     desk.get_by_role("button", name="Reject").click()
     expect(desk.get_by_text("1: rejected")).to_be_visible()

@@ -20,7 +20,7 @@ from workers.protocol.clock import utcnow
 
 def test_every_step_writes_a_mail(applicant: User, admin: User) -> None:
     application = applications.submit(applicant, DATA, utcnow())
-    applications.reject(application, admin, "Too little memory.", utcnow())
+    applications.reject(application, admin, "Too little memory.", utcnow(), criterion="hardware")
     applications.approve(applications.submit(applicant, DATA, utcnow()), admin, utcnow())
     rows = Notification.objects.filter(user=applicant).order_by("pk")
     assert [row.kind for row in rows] == [

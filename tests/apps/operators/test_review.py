@@ -46,10 +46,14 @@ def test_a_row_is_approved_by_a_form_and_never_by_a_link(desk: Client, applicant
 def test_a_row_is_rejected_with_a_reason_only(desk: Client, applicant: User) -> None:
     application = submit(applicant)
     url = f"{QUEUE}{application.pk}/reject/"
-    assert desk.post(url, {"_form_submitted": "True", "reason": "  "}).status_code == 200
+    assert desk.post(url, {"_form_submitted": "True", "reason": "  ", "criterion": "hardware"}).status_code == 200
     application.refresh_from_db()
     assert application.status == "submitted"
-    done = desk.post(url, {"_form_submitted": "True", "reason": "No uplink."}, headers={"HX-Request": "true"})
+    done = desk.post(
+        url,
+        {"_form_submitted": "True", "reason": "No uplink.", "criterion": "bandwidth"},
+        headers={"HX-Request": "true"},
+    )
     assert done["HX-Redirect"] == QUEUE
     application.refresh_from_db()
     assert (application.status, application.reason) == ("rejected", "No uplink.")
@@ -57,7 +61,7 @@ def test_a_row_is_rejected_with_a_reason_only(desk: Client, applicant: User) -> 
 
 def test_an_applications_page_shows_hardware_and_history(desk: Client, applicant: User, admin: User) -> None:
     application = submit(applicant)
-    applications.reject(application, admin, "Too little memory.", utcnow())
+    applications.reject(application, admin, "Too little memory.", utcnow(), criterion="hardware")
     submit(applicant, tier="ALL")
     page = desk.get(f"{QUEUE}{application.pk}/change/").content.decode()
     assert page.count("application.submitted") == 2
@@ -76,7 +80,7 @@ def test_a_decision_is_in_the_admins_history(desk: Client, applicant: User, admi
 def test_an_application_that_was_decided_meanwhile_is_named(desk: Client, applicant: User) -> None:
     application = submit(applicant)
     other = User.objects.create_superuser("abe@example.org", "long-enough-1")
-    applications.reject(Application.objects.get(pk=application.pk), other, "Too late.", utcnow())
+    applications.reject(Application.objects.get(pk=application.pk), other, "Too late.", utcnow(), criterion="hardware")
     data = {"action": "approve_selected", "_selected_action": [application.pk]}
     answer = desk.post(f"{QUEUE}?status=all", data, follow=True)
     assert b"anna@example.org: The application has been decided" in answer.content
@@ -101,7 +105,7 @@ def test_two_admins_at_once_make_one_decision(applicant: User, admin: User) -> N
             if n % 2:
                 applications.approve(row, others[n % 3], utcnow())
             else:
-                applications.reject(row, admin, f"Reason {n}.", utcnow())
+                applications.reject(row, admin, f"Reason {n}.", utcnow(), criterion="hardware")
         except errors.ApplicationClosed as error:
             return error.code
         finally:
