@@ -58,13 +58,14 @@ def keep(request: HttpRequest, user: User, form: ApplicationForm) -> bool:
         return False
     if form.was_read or "draft" in request.POST:
         applications.save_draft(user, form.draft(), utcnow())
+    if "draft" in request.POST:
         messages.success(request, _("Saved. Nobody reviews it before you hand it in."))
-    elif valid:
     elif "read" in request.POST and form.was_read:
         messages.success(request, _("The report was read; its values stand in the form."))
     elif "read" in request.POST:
         form.add_error("probe", _("Paste the report, or choose it as a file."))
         return False
+    elif valid:
         applications.submit(user, form.application(), utcnow())
         messages.success(request, _("Handed in. We write to you when it has been reviewed."))
     else:
