@@ -66,6 +66,11 @@ def _read(name: str) -> bytes:
         raise KeysMissing from None
 
 
+def root_key() -> SigningKey:
+    """The network's root, which signs key lists and the genesis document; needed for nothing else, and not kept."""
+    return SigningKey.from_bytes(_read("root.key"))
+
+
 @lru_cache(maxsize=1)
 def signing_key() -> SigningKey:
     """The key that signs envelopes, blocks and receipts."""

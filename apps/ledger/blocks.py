@@ -4,7 +4,7 @@ Posting takes no lock on the chain. One sequencer at a time seals what was commi
 A block's height is its slot since genesis, so a slot in which nobody sealed has no block.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -15,6 +15,7 @@ from apps.core import events, platform_keys
 from apps.ledger.errors import GenesisMissing
 from apps.ledger.leaves import Row, leaf, rows
 from apps.ledger.models import Account, AccountKind, Block, Genesis, Transfer
+from workers.protocol import genesis as beginning
 from workers.protocol import merkle
 from workers.protocol.blocks import KIND, block_hash
 from workers.protocol.clock import from_unix_ms, unix_ms
@@ -23,16 +24,8 @@ from workers.protocol.envelope import sign_document
 SEQUENCER = 5_072_701
 TOPIC = "ledger"
 
-_SEAL = """
-with taken as (delete from ledger_pending returning transfer_id)
-insert into ledger_sealing (transfer_id, block_id, position)
-select transfer_id, %s, row_number() over (order by transfer_id) - 1 from taken
-"""
-
-
-def slot(genesis: dict[str, Any], now: datetime) -> int:
-    """The height that belongs to a moment; negative before genesis."""
-    return (unix_ms(now) - int(genesis["timestamp"])) // (1000 * int(genesis["config"]["blockSeconds"]))
+_TAKE = "delete from ledger_pending returning transfer_id"
+_KEEP = "copy ledger_sealing (transfer_id, block_id, position, leaf) from stdin"
 
 
 @transaction.atomic(durable=True)
@@ -46,7 +39,7 @@ def seal_due(now: datetime) -> Block | None:
     last, genesis = Block.objects.first(), Genesis.objects.first()
     if last is None or genesis is None:
         raise GenesisMissing
-    height = slot(genesis.document, now)
+    height = beginning.slot(genesis.document, unix_ms(now))
     if height <= last.height:
         return None
     block = seal(height, last, now)
@@ -57,17 +50,22 @@ def seal_due(now: datetime) -> Block | None:
 
 def seal(height: int, last: Block | None, now: datetime, *, prev: str = "") -> Block:
     """Seal what is pending at `height`, on top of `last` (or, at genesis, of the hash `prev`)."""
-    with connection.cursor() as cursor:
-        cursor.execute(_SEAL, [height])
-    tally = Tally(last)
-    root = merkle.root(tally.leaves(rows(Transfer.objects.in_block(height))))
+    minted, burned = (last.minted, last.burned) if last else (0, 0)
+    leaves = []
+    for row in _taken():
+        leaves.append((row.seq, merkle.leaf_hash(leaf(row))))
+        minted += row.amount if row.debit_kind == AccountKind.MINT else 0
+        burned += row.amount if row.credit_kind == AccountKind.BURN else 0
+    with connection.cursor() as cursor, cursor.copy(_KEEP) as keep:
+        for position, (seq, hashed) in enumerate(leaves):
+            keep.write_row((seq, height, position, hashed))
     block = Block(
         height=height,
         prev=last.hash if last else prev,
-        root=root.hex(),
-        count=tally.count,
-        minted=tally.minted,
-        burned=tally.burned,
+        root=merkle.root_of_hashes(hashed for _, hashed in leaves).hex(),
+        count=len(leaves),
+        minted=minted,
+        burned=burned,
         # In whole milliseconds, as in the header.
         sealed_at=from_unix_ms(unix_ms(now)),
     )
@@ -76,6 +74,14 @@ def seal(height: int, last: Block | None, now: datetime, *, prev: str = "") -> B
     block.document = sign_document(KIND, body, key=platform_keys.signing_key(), net=platform_keys.network_id(), now=now)
     block.save(force_insert=True)
     return block
+
+
+def _taken() -> Iterator[Row]:
+    """What was pending and is no longer, in order."""
+    with connection.cursor() as cursor:
+        cursor.execute(_TAKE)
+        taken = [seq for (seq,) in cursor.fetchall()]
+    return rows(Transfer.objects.numbered(taken).order_by("seq"))
 
 
 def header_of(block: Block) -> dict[str, Any]:
@@ -90,25 +96,6 @@ def header_of(block: Block) -> dict[str, Any]:
         "burned": block.burned,
         "sealed_at": unix_ms(block.sealed_at),
     }
-
-
-class Tally:
-    """Counts transfers, and what was minted and burnt up to them, while their leaves pass by."""
-
-    def __init__(self, last: Block | None) -> None:
-        self.count = 0
-        self.in_order = True
-        self.minted = last.minted if last else 0
-        self.burned = last.burned if last else 0
-
-    def leaves(self, transfers: Iterable[Row]) -> Iterator[bytes]:
-        """The leaves of the transfers, each counted as it is taken."""
-        for row in transfers:
-            self.in_order &= row.position == self.count
-            self.count += 1
-            self.minted += row.amount if row.debit_kind == AccountKind.MINT else 0
-            self.burned += row.amount if row.credit_kind == AccountKind.BURN else 0
-            yield leaf(row)
 
 
 def supply() -> tuple[int, int]:

@@ -2,19 +2,21 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from hashlib import sha256
 from typing import Any
+from uuid import UUID
 
 from django.db import connection, transaction
 
-from apps.core import parameters
+from apps.core import parameters, platform_keys
 from apps.ledger import accounts, amounts, blocks
 from apps.ledger.errors import GenesisDiffers
-from apps.ledger.ids import named
-from apps.ledger.models import AccountKind, Block, Genesis, Transfer, authorised_by_platform
+from apps.ledger.models import Block, Genesis, Transfer, authorised_by_platform
 from apps.ledger.posting import NewTransfer, post_all
-from workers.protocol import canonical
 from workers.protocol.clock import from_unix_ms, unix_ms
+from workers.protocol.envelope import sign_document
+from workers.protocol.genesis import KIND, digest, ordered
+
+__all__ = ["digest", "document", "exists", "first_transfers", "stored", "write"]
 
 QUORUM = "0.51"
 TIMELOCK_MS = 172_800_000
@@ -34,23 +36,23 @@ def document(
         "blockNumber": 0,
         "timestamp": unix_ms(timestamp),
         "network": network,
-        "treasury": {"address": "treasury:system", "amount": str(parameters.get("genesis.treasury"))},
-        "faucet": {"address": "faucet:system", "amount": str(parameters.get("genesis.faucet") if testnet else 0)},
+        "treasury": {"address": "treasury:system", "amount": amounts.show(parameters.get("genesis.treasury"))},
         "models": list(models),
         "shards": list(shards),
         "config": {
             "quorum": QUORUM,
             "timelockMs": TIMELOCK_MS,
             "feeFloor": amounts.show(parameters.get("fees.floor")),
-            "maxSupply": str(amounts.MAX_SUPPLY),
+        },
+        "chain": {
             "blockSeconds": block_seconds,
+            "maxSupply": amounts.show(amounts.MAX_SUPPLY),
+            "faucet": {
+                "address": "faucet:system",
+                "amount": amounts.show(parameters.get("genesis.faucet") if testnet else 0),
+            },
         },
     }
-
-
-def digest(document: dict[str, Any]) -> str:
-    """SHA-256 of the canonical document, 64 hex digits."""
-    return sha256(canonical.dumps(document)).hexdigest()
 
 
 def exists() -> bool:
@@ -68,7 +70,8 @@ def stored() -> dict[str, Any] | None:
 def write(document: dict[str, Any], now: datetime) -> Block:
     """Mint the treasury, fill the testnet's faucet, and seal both as block 0, dated as the document says.
 
-    The same document again changes nothing. Raises GenesisDiffers where the network started otherwise.
+    The genesis account signs the document: the network's root key. The same document again changes nothing. Raises
+    GenesisDiffers where the network started otherwise, KeysMissing where the root's private half is not at hand.
     """
     with connection.cursor() as cursor:
         cursor.execute("select pg_advisory_xact_lock(%s)", [blocks.SEQUENCER])
@@ -78,24 +81,24 @@ def write(document: dict[str, Any], now: datetime) -> Block:
     if genesis is not None or Transfer.objects.exists():
         raise GenesisDiffers
     start = from_unix_ms(document["timestamp"])
+    signature = sign_document(KIND, document, key=platform_keys.root_key(), net=document["network"], now=start)
     post_all(first_transfers(document), now=start)
     block = blocks.seal(0, None, start, prev=digest(document))
-    Genesis.objects.create(block=block, hash=digest(document), document=document)
+    Genesis.objects.create(block=block, hash=digest(document), document=document, signature=signature)
     return block
 
 
 def first_transfers(document: dict[str, Any]) -> list[NewTransfer]:
     """The transfers that a genesis document orders."""
-    mint, treasury, faucet = (
-        accounts.system(kind).pk for kind in (AccountKind.MINT, AccountKind.TREASURY, AccountKind.FAUCET)
-    )
-    network, by = document["network"], authorised_by_platform(f"genesis:{digest(document)}")
-    ordered = [
-        ("treasury", mint, treasury, int(document["treasury"]["amount"])),
-        ("faucet", treasury, faucet, int(document["faucet"]["amount"])),
-    ]
+    by = authorised_by_platform(f"genesis:{digest(document)}")
     return [
-        NewTransfer(named("genesis", network, name), debit, credit, amount, f"genesis.{name}", by)
-        for name, debit, credit, amount in ordered
-        if amount
+        NewTransfer(
+            id=UUID(form["txId"]),
+            debit=accounts.account(*form["from"].split(":", 1)).pk,
+            credit=accounts.account(*form["to"].split(":", 1)).pk,
+            amount=int(form["amount"]),
+            kind=form["txType"],
+            authorisation=by,
+        )
+        for form in ordered(document)
     ]

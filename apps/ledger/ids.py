@@ -1,10 +1,5 @@
 """Ids of transfers that follow from what they are for, so that doing it twice is doing it once."""
 
-from uuid import NAMESPACE_URL, UUID, uuid5
+from workers.protocol.ledger_ids import named
 
-_LEDGER = uuid5(NAMESPACE_URL, "urn:meshwork:ledger")
-
-
-def named(*parts: str) -> UUID:
-    """The id of the one transfer that these words name."""
-    return uuid5(_LEDGER, "\x1f".join(parts))
+__all__ = ["named"]

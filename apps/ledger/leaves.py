@@ -1,20 +1,20 @@
-"""The public form of a transfer: what blocks seal and receipts show."""
+"""The public form of a transfer: what blocks seal, receipts show and audits recompute."""
 
 from collections.abc import Iterator
 from datetime import datetime
-from hashlib import sha256
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from apps.ledger.models import TransferQuerySet
-from workers.protocol import canonical
 from workers.protocol.blocks import transfer_leaf
 from workers.protocol.clock import unix_ms
+from workers.protocol.transfers import authorisation_hash
 
 
 class Row(NamedTuple):
     """What the public form is made of, and where the transfer stands."""
 
+    seq: int
     id: UUID
     debit_kind: str
     debit_owner: str
@@ -28,11 +28,23 @@ class Row(NamedTuple):
     authorisation: dict[str, Any]
     block: int | None
     position: int | None
+    leaf: bytes | None
+
+    @property
+    def payer(self) -> str:
+        """The paying account's address."""
+        return f"{self.debit_kind}:{self.debit_owner}"
+
+    @property
+    def payee(self) -> str:
+        """The paid account's address."""
+        return f"{self.credit_kind}:{self.credit_owner}"
 
 
 def rows(transfers: TransferQuerySet) -> Iterator[Row]:
     """Transfers as rows, in the queryset's order, never all in memory."""
     columns = transfers.values_list(
+        "seq",
         "id",
         "debit__kind",
         "debit__owner",
@@ -46,6 +58,7 @@ def rows(transfers: TransferQuerySet) -> Iterator[Row]:
         "authorisation",
         "sealing__block_id",
         "sealing__position",
+        "sealing__leaf",
     )
     return map(Row._make, columns.iterator(chunk_size=2000))
 
@@ -54,14 +67,14 @@ def public_form(row: Row) -> dict[str, Any]:
     """The transfer as everybody may see it; its authorisation by hash alone, since that names people's requests."""
     return {
         "txId": str(row.id),
-        "from": f"{row.debit_kind}:{row.debit_owner}",
-        "to": f"{row.credit_kind}:{row.credit_owner}",
+        "from": row.payer,
+        "to": row.payee,
         "amount": str(row.amount),
         "txType": row.kind,
         "memo": row.memo,
         "timestamp": unix_ms(row.at),
         "hold": str(row.hold_id) if row.hold_id else None,
-        "authorisation": sha256(canonical.dumps(row.authorisation)).hexdigest(),
+        "authorisation": authorisation_hash(row.authorisation),
     }
 
 

@@ -1,9 +1,12 @@
 """Rows of the ledger. Transfers and entries are written by `ledger_post` alone; see migration 0002."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.expressions import RawSQL
+from django.db.models.lookups import IsNull
 from django.utils.translation import gettext_lazy as _
 
 from apps.ledger.amounts import MAX_SUPPLY
@@ -70,6 +73,10 @@ class TransferQuerySet(models.QuerySet["Transfer"]):
     def in_block(self, height: int) -> "TransferQuerySet":
         """A block's transfers in its order."""
         return self.filter(sealing__block=height).order_by("sealing__position")
+
+    def numbered(self, numbers: Sequence[int]) -> "TransferQuerySet":
+        """By their numbers, in one array: there may be more of them than a statement takes parameters."""
+        return self.alias(wanted=RawSQL("ledger_transfer.seq = any(%s)", [list(numbers)])).filter(wanted=True)
 
     def of_kind(self, kind: str) -> "TransferQuerySet":
         """Of a kind, or of a family of kinds: `fee` finds `fee.burn` too."""
@@ -216,6 +223,7 @@ class Genesis(models.Model):
     block = models.OneToOneField(Block, on_delete=models.PROTECT, primary_key=True)
     hash = models.CharField(max_length=64)
     document = models.JSONField()
+    signature = models.JSONField(help_text=_("The document as the genesis account signed it."))
 
     class Meta:
         verbose_name_plural = _("genesis")
@@ -245,6 +253,8 @@ class Sealing(models.Model):
     transfer = models.OneToOneField(Transfer, to_field="seq", on_delete=models.PROTECT, primary_key=True)
     block = models.ForeignKey(Block, on_delete=models.PROTECT, related_name="sealings", db_index=False)
     position = models.IntegerField()
+    # SHA-256 of its leaf: a transfer that changed since is known by itself, and proofs need no other transfer.
+    leaf = models.BinaryField()
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["block", "position"], name="ledger_sealing_place")]
@@ -253,18 +263,51 @@ class Sealing(models.Model):
         return f"{self.block_id}/{self.position}"
 
 
+class AuditRunQuerySet(models.QuerySet["AuditRun"]):
+    """Audits, by how far they are."""
+
+    def open(self) -> "AuditRunQuerySet":
+        return self.filter(finished_at=None)
+
+    def reported(self) -> "AuditRunQuerySet":
+        """Those that came to an end with a report."""
+        return self.exclude(report=None)
+
+
 class AuditRun(models.Model):
-    """What one audit found."""
+    """One audit: asked for, under way, or done. `ok` and `report` are what it found; a stopped one has neither."""
 
     at = models.DateTimeField()
-    ok = models.BooleanField()
-    report = models.JSONField()
+    by = models.ForeignKey("core.User", null=True, on_delete=models.SET_NULL, related_name="+")
+    finished_at = models.DateTimeField(null=True)
+    ok = models.BooleanField(null=True)
+    report = models.JSONField(null=True)
+    export = models.JSONField(null=True)
+
+    objects = AuditRunQuerySet.as_manager()
 
     class Meta:
         ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(
+                IsNull(F("finished_at"), True), condition=Q(finished_at=None), name="ledger_audit_one_at_a_time"
+            ),
+            models.CheckConstraint(
+                condition=Q(ok=None, report=None)
+                | Q(ok__isnull=False, report__isnull=False, finished_at__isnull=False),
+                name="ledger_audit_reports_at_its_end",
+            ),
+        ]
 
     def __str__(self) -> str:
-        return f"{self.at:%Y-%m-%d %H:%M} {'ok' if self.ok else 'failed'}"
+        return f"{self.at:%Y-%m-%d %H:%M} {self.state}"
+
+    @property
+    def state(self) -> str:
+        """`open`, `passed`, `failed`, or `stopped` where it ended without a report."""
+        if self.finished_at is None:
+            return "open"
+        return "stopped" if self.ok is None else "passed" if self.ok else "failed"
 
 
 def authorised_by_platform(request: str, *, user: int | None = None) -> dict[str, Any]:

@@ -84,7 +84,7 @@ def overview(query: QueryDict, user: Any) -> dict[str, Any]:
         "supply": amounts.show(minted - burned),
         "burned": amounts.show(burned),
         "cap": amounts.show(amounts.MAX_SUPPLY),
-        "audit": AuditRun.objects.first(),
+        "audit": AuditRun.objects.reported().first(),
         "mine": accounts.wallet_address(user) if isinstance(user, User) else "",
         "filters": query.urlencode(),
     }
@@ -134,7 +134,7 @@ def first_words() -> dict[str, str]:
 
 def audit(run: AuditRun | None) -> dict[str, Any]:
     """The newest audit, in the reader's language."""
-    if run is None:
+    if run is None or run.report is None:
         return {"run": None}
     checks = [{**check, "detail": _(check["detail"])} for check in run.report["checks"]]
     return {

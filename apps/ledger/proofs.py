@@ -5,8 +5,8 @@ from typing import Any
 from uuid import UUID
 
 from apps.ledger.blocks import header_of
-from apps.ledger.leaves import leaf, public_form, rows
-from apps.ledger.models import Block, Transfer
+from apps.ledger.leaves import public_form, rows
+from apps.ledger.models import Block, Sealing, Transfer
 from workers.protocol import merkle
 
 
@@ -31,13 +31,13 @@ def block_form(block: Block) -> dict[str, Any]:
 
 
 def _proofs(height: int, wanted: set[UUID]) -> list[dict[str, Any]]:
-    leaves, shown = [], []
-    for place, row in enumerate(rows(Transfer.objects.in_block(height))):
-        leaves.append(leaf(row))
-        if row.id in wanted:
-            shown.append((place, public_form(row)))
-    found = merkle.inclusion_proofs(leaves, [place for place, _ in shown])
+    leaves = [
+        bytes(leaf) for leaf in Sealing.objects.filter(block=height).order_by("position").values_list("leaf", flat=True)
+    ]
+    sealed = rows(Transfer.objects.in_block(height).filter(pk__in=wanted))
+    found = [(row.position, row) for row in sealed if row.position is not None]
+    paths = merkle.proofs_of_hashes(leaves, [place for place, _ in found])
     return [
-        {"leaf": form, "index": place, "proof": [sibling.hex() for sibling in siblings], "block": height}
-        for (place, form), siblings in zip(shown, found, strict=True)
+        {"leaf": public_form(row), "index": place, "proof": [step.hex() for step in path], "block": height}
+        for (place, row), path in zip(found, paths, strict=True)
     ]

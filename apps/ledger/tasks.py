@@ -4,8 +4,8 @@ import logging
 
 from celery import shared_task
 
-from apps.core import events
 from apps.ledger import audit, blocks, escrow, genesis, holds, rewards, slashing
+from apps.ledger.errors import AuditRunning
 from workers.protocol.clock import utcnow
 
 logger = logging.getLogger(__name__)
@@ -42,12 +42,21 @@ def release_escrow() -> None:
 
 
 @shared_task
-def audit_ledger() -> None:
-    """Check the whole ledger, keep the report and show it to whoever watches."""
-    report = audit.record(utcnow())
-    broken = [check.name for check in report.checks if not check.ok]
-    logger.log(logging.ERROR if broken else logging.INFO, "Ledger audited", extra={"ok": report.ok, "broken": broken})
-    events.publish(
-        [blocks.TOPIC],
-        {"kind": "ledger.audited", "subject": "ledger", "data": {"ok": report.ok}, "at": report.as_dict()["at"]},
-    )
+def audit_nightly() -> None:
+    """Ask for an audit and carry it out, unless one is under way."""
+    try:
+        run_id = audit.begin(utcnow()).pk
+    except AuditRunning:
+        logger.info("The nightly audit is left out: another one is under way")
+        return
+    audit_ledger(run_id)
+
+
+@shared_task
+def audit_ledger(run_id: int) -> None:
+    """Check the whole ledger, keep report and export, and show them to whoever watches."""
+    done = audit.execute(run_id, utcnow())
+    if done is None or done.report is None:
+        return
+    broken = [check["name"] for check in done.report["checks"] if not check["ok"]]
+    logger.log(logging.ERROR if broken else logging.INFO, "Ledger audited", extra={"ok": done.ok, "broken": broken})

@@ -1,5 +1,7 @@
 """The explorer: transfers, blocks and the audit, for everybody."""
 
+from functools import partial
+
 from django.contrib import messages
 from django.contrib.auth.decorators import user_passes_test
 from django.db import transaction
@@ -8,9 +10,12 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
+from apps.ledger import audit as audits
 from apps.ledger import presentation
+from apps.ledger.errors import AuditRunning
 from apps.ledger.models import AuditRun, Block, Transfer
 from apps.ledger.tasks import audit_ledger
+from workers.protocol.clock import utcnow
 from workers.protocol.ids import parse_uuid
 
 
@@ -47,19 +52,19 @@ def block(request: HttpRequest, height: int) -> HttpResponse:
 @require_safe
 def audit(request: HttpRequest) -> HttpResponse:
     """What the newest audit found."""
-    return render(request, "ledger/audit.html", presentation.audit(AuditRun.objects.first()))
+    return render(request, "ledger/audit.html", presentation.audit(AuditRun.objects.reported().first()))
 
 
 @require_safe
 def audit_live(request: HttpRequest) -> HttpResponse:
     """The same without the frame."""
-    return render(request, "ledger/parts/audit_live.html", presentation.audit(AuditRun.objects.first()))
+    return render(request, "ledger/parts/audit_live.html", presentation.audit(AuditRun.objects.reported().first()))
 
 
 @require_safe
 def audit_json(request: HttpRequest) -> HttpResponse:
     """The newest audit's report, to keep."""
-    run = AuditRun.objects.first()
+    run = AuditRun.objects.reported().first()
     if run is None:
         raise Http404
     name = f"audit-{run.at:%Y%m%dT%H%M%SZ}.json"
@@ -69,7 +74,12 @@ def audit_json(request: HttpRequest) -> HttpResponse:
 @require_POST
 @user_passes_test(lambda user: user.is_staff)
 def run_audit(request: HttpRequest) -> HttpResponse:
-    """Ask for an audit; it runs in the ledger's queue."""
-    transaction.on_commit(audit_ledger.delay)
-    messages.success(request, _("The audit is queued. This page shows its report once it is done."))
+    """Ask for an audit; it runs in the ledger's queue, one at a time."""
+    try:
+        asked = audits.begin(utcnow(), request.user)  # type: ignore[arg-type]
+    except AuditRunning as error:
+        messages.warning(request, error.detail)
+    else:
+        transaction.on_commit(partial(audit_ledger.delay, asked.pk))
+        messages.success(request, _("The audit is queued. This page shows its report once it is done."))
     return redirect("audit")

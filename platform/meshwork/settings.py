@@ -5,6 +5,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import environ
+from celery.schedules import crontab
 from csp.constants import NONE, SELF
 
 from meshwork.environment import flag, integer, text
@@ -167,8 +168,8 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "options": {"queue": "ledger"},
     },
     "audit-ledger": {
-        "task": "apps.ledger.tasks.audit_ledger",
-        "schedule": 3600,
+        "task": "apps.ledger.tasks.audit_nightly",
+        "schedule": crontab(hour="3", minute="15"),
         "options": {"queue": "ledger"},
     },
     "settle-epochs": {

@@ -1,110 +1,115 @@
-"""What the chain must say: everything in a block is computed again from its transfers."""
+"""What the chain must say: the ledger's rows, walked in order and recomputed."""
 
-from collections import defaultdict
-from collections.abc import Iterator
-from itertools import chain, groupby
-
-from django.utils.translation import gettext_noop as _
+from collections.abc import Callable, Iterator
+from functools import cache
+from heapq import merge
 
 from apps.core import platform_keys
 from apps.core.errors import KeysMissing
-from apps.ledger import genesis
-from apps.ledger.audit.report import Check, judged
-from apps.ledger.blocks import Tally, header_of, slot
-from apps.ledger.leaves import Row, rows
-from apps.ledger.models import Block, Genesis, Transfer
-from workers.protocol import merkle
-from workers.protocol.blocks import KIND, block_hash
-from workers.protocol.clock import unix_ms
-from workers.protocol.envelope import open_document
-from workers.protocol.errors import ProtocolError
+from apps.ledger import signers
+from apps.ledger.audit.report import Check
+from apps.ledger.blocks import header_of
+from apps.ledger.leaves import Row, public_form, rows
+from apps.ledger.models import Account, AccountKind, Block, Genesis, Transfer
+from workers.protocol.errors import NotCanonical, ProtocolError
 from workers.protocol.keylist import KeyList, open_key_list
+from workers.protocol.ledger_audit import RULES, BlockLine, ChainAudit, Line
+from workers.protocol.ledger_export import Writer
+from workers.protocol.transfers import order_of
 
-RULES = {
-    "genesis": _("The chain starts from its genesis document."),
-    "chain": _("Every block follows the one before it, in its slot, under its own hash."),
-    "roots": _("Every root is that of its block's transfers."),
-    "counts": _("Every block counts its transfers, what was minted and what was burnt."),
-    "signatures": _("Every block is signed by the platform."),
-}
-Found = dict[str, list[str]]
+STEP = 5_000
+Tick = Callable[[], None]
+Owner = Callable[[str], str | None]
 
 
-def checks() -> list[Check]:
-    """Walk the chain once from genesis."""
-    found: Found = defaultdict(list)
+def walk(tick: Tick, writer: Writer | None) -> ChainAudit:
+    """Walk the chain once from genesis; `tick` is called every 5,000 transfers, `writer` is given whatever passes."""
     started = Genesis.objects.first()
-    keys = _keys(found)
-    last: Block | None = None
-    for block, transfers in _blocks():
-        _check_contents(block, last, transfers, found)
-        _check_place(block, last, started, found)
-        if keys is not None and not _signed(block, keys):
-            found["signatures"].append(f"block {block.height}")
-        last = block
-    _check_genesis(started, last, found)
-    return [judged(name, detail, found[name]) for name, detail in RULES.items()]
+    root, keys, missing = _keys()
+    audit = ChainAudit(platform_keys.network_id(), started.document if started else None, keys)
+    if missing and started is not None:
+        audit.found.add("signatures", f"the platform's key list: {missing}")
+    if started is not None:
+        audit.genesis(started.signature, started.hash, root)
+    for number, item in enumerate(_items()):
+        if isinstance(item, Line):
+            audit.transfer(item)
+            if writer is not None:
+                writer.transfer(item)
+        else:
+            audit.block(item)
+            if writer is not None:
+                writer.block(item)
+        if number % STEP == 0:
+            tick()
+    return audit
 
 
-def _blocks() -> Iterator[tuple[Block, Iterator[Row]]]:
-    """Each block with its transfers, by height; one statement for all blocks and one for all transfers."""
+def close(audit: ChainAudit, writer: Writer | None) -> tuple[list[Check], str]:
+    """Compare with the accounts; returns the checks, and the root over all balances."""
+    held = (("%s:%s" % (kind, owner), units) for kind, owner, units in _accounts())  # noqa: UP031
+    for address, balance in sorted(held):
+        audit.account(address, balance)
+        if writer is not None:
+            writer.account(address, balance)
+    state = audit.close()
+    return [
+        Check(name, not audit.found.counted[name], rule, audit.found.of(name)) for name, rule in RULES.items()
+    ], state
+
+
+def _accounts() -> Iterator[tuple[str, str, int]]:
+    return Account.objects.values_list("kind", "owner", "balance").iterator()
+
+
+def _items() -> Iterator[BlockLine | Line]:
+    """Blocks by height, each followed by its transfers; then the pending ones."""
+    owner = cache(_owner_of)
     sealed = rows(Transfer.objects.sealed().order_by("sealing__block_id", "sealing__position"))
-    nothing: Iterator[Row] = iter(())
-    groups = chain(groupby(sealed, key=lambda row: row.block), [(None, nothing)])
-    height, transfers = next(groups)
-    for block in Block.objects.order_by("height").iterator(chunk_size=500):
-        while height is not None and height < block.height:
-            height, transfers = next(groups)
-        yield block, transfers if height == block.height else nothing
+    blocks: Iterator[Block | Row] = Block.objects.order_by("height").iterator(chunk_size=500)
+    both: Iterator[Block | Row] = merge(blocks, sealed, key=_place)
+    for item in both:
+        yield line_of(item, owner) if isinstance(item, Row) else block_line(item)
+    for row in rows(Transfer.objects.pending().order_by("seq")):
+        yield line_of(row, owner)
 
 
-def _check_contents(block: Block, last: Block | None, transfers: Iterator[Row], found: Found) -> None:
-    tally = Tally(last)
-    root = merkle.root(tally.leaves(transfers))
-    if root.hex() != block.root or not tally.in_order:
-        found["roots"].append(f"block {block.height}")
-    if (tally.count, tally.minted, tally.burned) != (block.count, block.minted, block.burned):
-        found["counts"].append(f"block {block.height}")
+def _place(item: Block | Row) -> tuple[int, bool]:
+    """A block stands before its transfers."""
+    return (item.block or 0, True) if isinstance(item, Row) else (item.height, False)
 
 
-def _check_place(block: Block, last: Block | None, started: Genesis | None, found: Found) -> None:
-    follows = (last is None and block.height == 0) or (
-        last is not None and block.prev == last.hash and block.height > last.height
-    )
-    in_slot = started is None or slot(started.document, block.sealed_at) == block.height
-    if not (follows and in_slot and block_hash(header_of(block)) == block.hash):
-        found["chain"].append(f"block {block.height}")
+def block_line(block: Block) -> BlockLine:
+    """A block as the audit takes it."""
+    return BlockLine(header_of(block), block.hash, block.document)
 
 
-def _check_genesis(started: Genesis | None, last: Block | None, found: Found) -> None:
-    if started is None:
-        if last is not None or Transfer.objects.exists():
-            found["genesis"].append("there is no genesis document")
-        return
-    first = Block.objects.get(pk=started.block_id)
-    ordered = {(t.id, t.debit, t.credit, t.amount) for t in genesis.first_transfers(started.document)}
-    posted = set(Transfer.objects.in_block(0).values_list("pk", "debit_id", "credit_id", "amount"))
-    if genesis.digest(started.document) != started.hash or first.prev != started.hash:
-        found["genesis"].append("block 0 does not name the document's hash")
-    if unix_ms(first.sealed_at) != started.document["timestamp"] or ordered != posted:
-        found["genesis"].append("block 0 does not hold what the document orders")
-
-
-def _keys(found: Found) -> KeyList | None:
+def line_of(row: Row, owner: Owner) -> Line:
+    """A transfer as the audit takes it; `owner` knows whose a bound wallet is."""
+    authorised = row.authorisation
+    fault, order = "", None
+    if not isinstance(authorised, dict) or "by" not in authorised:
+        authorised, fault = {}, "it does not say who authorised it"
+    elif order := order_of(authorised):
+        holder = owner(str(order.get("wallet")))
+        if holder is not None and row.payer != (expected := f"{AccountKind.WALLET}:{holder}"):
+            fault = f"its wallet is that of {expected}, it pays from {row.payer}"
     try:
-        return open_key_list(platform_keys.key_list(), platform_keys.root_public())
-    except (KeysMissing, ProtocolError) as error:
-        if Block.objects.exists():
-            found["signatures"].append(f"the platform's key list: {error}")
-        return None
+        form = public_form(row._replace(authorisation=authorised))
+    except NotCanonical as error:
+        form, fault = public_form(row._replace(authorisation={})), f"its authorisation cannot be hashed: {error}"
+    return Line(form, row.block, row.position, bytes(row.leaf) if row.leaf is not None else None, order, fault)
 
 
-def _signed(block: Block, keys: KeyList) -> bool:
-    at = unix_ms(block.sealed_at)
+def _owner_of(address: str) -> str | None:
+    signer = signers.find(address)
+    return signer.owner if signer else None
+
+
+def _keys() -> tuple[bytes | None, KeyList | None, str]:
+    """The root's public key, the platform's keys, and why there are none."""
     try:
-        opened = open_document(
-            block.document, kind=KIND, resolve=lambda kid: keys.resolve(kid, at), net=platform_keys.network_id()
-        )
-    except (ProtocolError, KeyError, TypeError):
-        return False
-    return opened.body == {"hash": block.hash, "height": block.height}
+        root = platform_keys.root_public()
+        return root, open_key_list(platform_keys.key_list(), root), ""
+    except (KeysMissing, ProtocolError, ValueError) as error:
+        return None, None, str(error)

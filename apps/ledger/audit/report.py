@@ -1,11 +1,9 @@
 """What an audit says."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
-
-NAMED_AT_MOST = 20
 
 
 @dataclass(frozen=True)
@@ -18,13 +16,6 @@ class Check:
     found: list[str] = field(default_factory=list)
 
 
-def judged(name: str, detail: str, found: Sequence[str]) -> Check:
-    """A check that holds if nothing was found against it."""
-    shown = list(found[:NAMED_AT_MOST])
-    more = len(found) - len(shown)
-    return Check(name, not found, detail, [*shown, f"and {more} more"] if more else shown)
-
-
 @dataclass(frozen=True)
 class AuditReport:
     """All checks of one audit, over one snapshot of the ledger."""
@@ -32,9 +23,14 @@ class AuditReport:
     at: datetime
     network: str
     transfers: int
+    pending: int
+    blocks: int
     height: int
+    head: str
+    genesis: str
     minted: int
     burned: int
+    state: str
     checks: list[Check]
 
     @property
@@ -42,15 +38,47 @@ class AuditReport:
         """Whether every rule holds."""
         return all(check.ok for check in self.checks)
 
+    def summary(self) -> dict[str, Any]:
+        """What the ledger amounts to, as a manifest says it; `state` is one root over all balances."""
+        return {
+            "transfers": self.transfers,
+            "pending": self.pending,
+            "blocks": self.blocks,
+            "height": self.height,
+            "head": self.head,
+            "genesis": self.genesis,
+            "minted": str(self.minted),
+            "burned": str(self.burned),
+            "state": self.state,
+        }
+
+    @classmethod
+    def from_dict(cls, kept: Mapping[str, Any]) -> "AuditReport":
+        """The report that `as_dict` wrote."""
+        values = {name: value for name, value in kept.items() if name != "ok"}
+        values["at"] = datetime.fromisoformat(values["at"])
+        values["minted"], values["burned"] = int(values["minted"]), int(values["burned"])
+        values["checks"] = [Check(**check) for check in values["checks"]]
+        return cls(**values)
+
     def as_dict(self) -> dict[str, Any]:
         """The report as plain JSON; amounts are decimal strings of base units."""
         return {
             "ok": self.ok,
             "at": self.at.isoformat().replace("+00:00", "Z"),
             "network": self.network,
-            "transfers": self.transfers,
-            "height": self.height,
-            "minted": str(self.minted),
-            "burned": str(self.burned),
+            **self.summary(),
             "checks": [asdict(check) for check in self.checks],
         }
+
+
+HEAD = ("check", "outcome", "rule", "found")
+
+
+def table(checks: Iterable[Mapping[str, Any]]) -> list[tuple[str, str, str, str]]:
+    """A report's checks as rows: one for a rule that holds, and one for each thing that breaks a rule."""
+    return [
+        (check["name"], "ok" if check["ok"] else "broken", check["detail"], found)
+        for check in checks
+        for found in (check["found"] or [""])
+    ]

@@ -8,10 +8,12 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 
 from apps.core import platform_keys
+from apps.core.errors import KeysMissing
 from apps.ledger import accounts, blocks, genesis, proofs
 from apps.ledger.amounts import MESH
 from apps.ledger.errors import GenesisDiffers, GenesisMissing
-from apps.ledger.models import Account, Block, Pending, Transfer
+from apps.ledger.leaves import leaf, rows
+from apps.ledger.models import Account, Block, Genesis, Pending, Sealing, Transfer
 from apps.ledger.posting import post_all
 from apps.ledger.tasks import expire_holds, seal_blocks
 from tests.apps.ledger.cast import NOW, balances, move
@@ -19,7 +21,9 @@ from workers.protocol import merkle
 from workers.protocol.blocks import block_hash, transfer_leaf
 from workers.protocol.clock import unix_ms
 from workers.protocol.envelope import open_document
+from workers.protocol.genesis import fault, is_signed
 from workers.protocol.keylist import open_key_list
+from workers.protocol.keys import SigningKey, kid_of
 
 SLOT = timedelta(seconds=10)
 
@@ -31,7 +35,7 @@ def document(**changes: Any) -> dict[str, Any]:
 
 def test_the_genesis_hash_follows_from_its_inputs(db: None) -> None:
     assert genesis.digest(document()) == genesis.digest(document())
-    assert genesis.digest(document()) == "1b9cd9f0bd07bd5c06054c45a1119c9ea866c23c7327021a663e8153a3915339"
+    assert genesis.digest(document()) == "c5704861e0c7a223f3ce30d1b3e0efc0d592113c9f1feb4fa160dfc9f4b3796b"
     assert genesis.digest(document(timestamp=NOW + timedelta(milliseconds=1))) != genesis.digest(document())
     assert genesis.digest(document(models=[{"name": "a"}])) != genesis.digest(document())
 
@@ -41,18 +45,33 @@ def test_the_genesis_document_has_the_fields_of_a_genesis_block(db: None) -> Non
         "blockNumber": 0,
         "timestamp": 1_772_366_400_000,
         "network": "meshwork-testnet",
-        "treasury": {"address": "treasury:system", "amount": "210000000000000"},
-        "faucet": {"address": "faucet:system", "amount": "1000000000000"},
+        "treasury": {"address": "treasury:system", "amount": "2100000"},
         "models": [{"name": "m"}],
         "shards": [{"sha256": "0"}],
-        "config": {
-            "quorum": "0.51",
-            "timelockMs": 172_800_000,
-            "feeFloor": "0.01",
-            "maxSupply": "2100000000000000",
+        "config": {"quorum": "0.51", "timelockMs": 172_800_000, "feeFloor": "0.01"},
+        "chain": {
             "blockSeconds": 10,
+            "maxSupply": "21000000",
+            "faucet": {"address": "faucet:system", "amount": "10000"},
         },
     }
+    assert fault(document()) == ""
+
+
+def test_the_genesis_account_signs_the_document(started: Block) -> None:
+    kept = Genesis.objects.get()
+    root = platform_keys.root_public()
+    assert is_signed(kept.document, kept.signature, root)
+    assert not is_signed(kept.document | {"timestamp": 1}, kept.signature, root)
+    assert not is_signed(kept.document, kept.signature, SigningKey.generate().public)
+    assert kept.signature["signatures"][0]["keyid"] == kid_of(root) != platform_keys.signing_key().kid
+
+
+def test_without_the_roots_private_half_nothing_begins(keys: None) -> None:
+    (platform_keys.folder() / "root.key").unlink()
+    with pytest.raises(KeysMissing):
+        genesis.write(document(), NOW)
+    assert not Transfer.objects.exists()
 
 
 def test_a_mainnet_has_no_faucet(keys: None) -> None:
@@ -71,8 +90,8 @@ def test_genesis_is_the_first_entry_of_the_chain(started: Block) -> None:
 
 def test_two_networks_of_one_document_have_the_same_first_block(started: Block) -> None:
     header = blocks.header_of(started)
-    assert header["root"] == "404481501503001646075f783c08f8490a27cc9aeb70bc7db3df6e0911fed072"
-    assert started.hash == "8cccac624eebc2bf7246dc38cbfb542214567bc14ad9c7eda118c1d1f944d8c6"
+    assert header["root"] == "b75be8dae02eea49a8dbbd66b039aa1f03d8d588dc50fd90e4af76236d215ce2"
+    assert started.hash == "b17b7bba2d9efda72bfc3970757ffeb92ab10649296fe81101e21fa1b56b7717"
 
 
 def test_genesis_is_written_once(started: Block) -> None:
@@ -183,6 +202,15 @@ def test_a_leaf_names_everything_but_the_request(started: Block, ada: Account) -
         "timestamp": unix_ms(NOW),
         "hold": None,
     }
+
+
+def test_a_block_keeps_the_leaf_of_each_of_its_transfers(started: Block, ada: Account) -> None:
+    treasury = accounts.system("treasury")
+    post_all([move(treasury, ada, i + 1) for i in range(3)], now=NOW)
+    blocks.seal_due(NOW + SLOT)
+    kept = [bytes(row.leaf) for row in Sealing.objects.filter(block=1).order_by("position")]
+    assert kept == [merkle.leaf_hash(leaf(row)) for row in rows(Transfer.objects.in_block(1))]
+    assert merkle.root_of_hashes(kept).hex() == Block.objects.get(pk=1).root
 
 
 def test_an_unknown_transfer_has_no_proof(started: Block) -> None:
