@@ -67,7 +67,7 @@ class AccountAdmin(LedgerAdmin):
             form.add_error(None, error.detail)
             self.message_user(request, error.detail, messages.ERROR)
             return False
-        shown = f"{amounts.show(given['amount'])} MESH → {given['user'].email}"
+        shown = f"{amounts.show(given['amount'])} MESH → {given['user'].email or given['user']}"
         self.message_user(request, shown, messages.SUCCESS)
         return True
 

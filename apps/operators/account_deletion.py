@@ -90,7 +90,8 @@ def _forget_records(person: User, now: datetime) -> None:
     Operator.objects.filter(user=person).update(status=Operator.Status.SUSPENDED, reason=LEFT)
     Appeal.objects.filter(by=person).update(text="")
     Notification.objects.filter(user=person).delete()
-    StoredMail.objects.filter(to__iexact=person.email).delete()
+    if person.email:
+        StoredMail.objects.filter(to__iexact=person.email).delete()
     own = Q(content_type__model="user", object_id=str(person.pk))
     subjects = [f"user:{person.pk}"]
     for model in (Application, Operator):

@@ -73,7 +73,7 @@ def cancel(session: SessionBase) -> None:
     session.pop(KEY, None)
 
 
-def confirm(session: SessionBase, user: User, code: str, now: datetime) -> str:
+def confirm(session: SessionBase, user: User, code: str, now: datetime) -> str | None:
     """Use the code up and make its address the account's; returns the former one.
 
     Raises EmailCodeWrong, EmailCodeExpired, EmailCodeSpent, EmailTaken, TooManyAttempts or AccountGone.
@@ -96,7 +96,7 @@ def confirm(session: SessionBase, user: User, code: str, now: datetime) -> str:
 
 
 @transaction.atomic
-def change(user: User, email: str, now: datetime) -> str:
+def change(user: User, email: str, now: datetime) -> str | None:
     """Make the proven address the account's only one; returns the former. Raises EmailTaken or AccountGone."""
     # Locked, so that two changes, or a change and a deletion, come one after another.
     person = User.objects.select_for_update(no_key=True).get(pk=user.pk)

@@ -55,7 +55,7 @@ class EmailCodeForm(forms.Form):
 
 
 class DeletionForm(forms.Form):
-    """The account's address, typed by hand."""
+    """The account's address, or its name where it has none, typed by hand."""
 
     email = forms.CharField(
         label=_("Type your e-mail address"), max_length=254, widget=forms.TextInput(attrs={"autocomplete": "off"})
@@ -64,12 +64,14 @@ class DeletionForm(forms.Form):
     def __init__(self, user: User, data: object = None) -> None:
         super().__init__(data)  # type: ignore[arg-type]
         self.user = user
+        if not user.email:
+            self.fields["email"].label = _("Type your account's name")
 
     def clean_email(self) -> str:
         """It has to be this account's."""
         email = str(self.cleaned_data["email"]).strip().lower()
-        if email != self.user.email.lower():
-            raise forms.ValidationError(_("That is not this account's address."), code="email_differs")
+        if email != str(self.user.email or self.user).lower():
+            raise forms.ValidationError(_("That is not this account's address or name."), code="email_differs")
         return email
 
 

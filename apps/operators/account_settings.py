@@ -106,9 +106,9 @@ def email_code(request: HttpRequest) -> HttpResponse:
     return render(request, "account/email_settings.html", context)
 
 
-def tell_of_change(former: str, email: str) -> None:
+def tell_of_change(former: str | None, email: str | None) -> None:
     """Write to the address that was left; a mail server that is away keeps nobody from changing."""
-    if former == email:
+    if not former or former == email:
         return
     try:
         get_adapter().send_mail("account/email/address_left", former, {"email": email})
@@ -205,8 +205,10 @@ def delete(request: HttpRequest) -> HttpResponse:
     return render(request, "account/delete.html", context)
 
 
-def tell_of_deletion(address: str) -> None:
-    """The last mail; without a mail server there is none."""
+def tell_of_deletion(address: str | None) -> None:
+    """The last mail; without a mail server, or an address, there is none."""
+    if not address:
+        return
     try:
         get_adapter().send_mail("account/email/account_deleted", address, {})
     except MailUnavailable:

@@ -79,7 +79,7 @@ class OperatorSerializer(serializers.Serializer[Any]):
 class MeSerializer(serializers.Serializer[Any]):
     """An account; amounts in MESH as decimal strings."""
 
-    email = serializers.EmailField()
+    email = serializers.EmailField(allow_null=True)
     name = serializers.CharField()
     balance = serializers.CharField()
     held = serializers.CharField()

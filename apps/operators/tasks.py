@@ -35,7 +35,7 @@ def deliver(notification_id: int, now: datetime) -> bool:
         return False
     row = Notification.objects.select_related("user").get(pk=notification_id)
     try:
-        send_mail(row.subject, row.body, None, [row.user.email])
+        send_mail(row.subject, row.body, None, [row.user.email] if row.user.email else [])
     except OSError as error:
         logger.warning("A mail was not taken", extra={"notification": row.pk, "error": str(error)})
         return False
