@@ -2,13 +2,15 @@
 
 from django.urls import path, re_path
 
-from apps.operators import account_views, views
+from apps.operators import account_views, install_views, views
 
 urlpatterns = [
     path("apply", views.apply, name="apply"),
     path("apply/live", views.apply_live, name="apply_live"),
     path("apply/stages", views.stages_live, name="stages_live"),
     path("apply/stake", views.stake, name="stake"),
+    path("install", install_views.install, name="install"),
+    path("install/<str:name>", install_views.install_file, name="install_file"),
     path("nodes", views.my_nodes, name="nodes"),
     path("nodes/live", views.my_nodes_live, name="nodes_live"),
     path("nodes/register", views.register, name="node_register"),

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from apps.core.errors import MeshError
 from apps.core.models import User
 from apps.ledger import amounts
-from apps.operators import applications, enrolment, nodes, presentation, stakes, tiers
+from apps.operators import applications, enrolment, installing, nodes, presentation, stakes, tiers
 from apps.operators.forms import ApplicationForm, NodeNameForm
 from apps.operators.models import EnrolmentToken, Node, Operator
 from workers.protocol.clock import utcnow
@@ -141,7 +141,8 @@ def made_token(operator: Operator, form: NodeNameForm) -> dict[str, Any]:
         form.add_error("name", error.detail)
         return {}
     row = enrolment.find_token(token, now)
-    return {"token": token, "command": enrolment.join_command(token, name), **presentation.waiting(row, now)}
+    ways = installing.context(enrolment.join_command(token, name))
+    return {"token": token, **ways, **presentation.waiting(row, now)}
 
 
 @login_required

@@ -124,6 +124,16 @@ def restore_accounts(nodes: Iterable[tuple[str, str]], known: set[str] | None = 
     return [node_id for node_id, _ in lost]
 
 
+def renew_account(node_id: str, digest: str) -> None:
+    """Another secret: the old one's connections are cut, and what waits, sealed to an old key, is deleted."""
+    with client().pipeline(transaction=False) as pipe:
+        _queue(pipe, "ACL SETUSER", username(node_id), *rule(node_id, digest, _version(client())))
+        _queue(pipe, "CLIENT KILL", "USER", username(node_id))
+        pipe.delete(*(queue(node_id, lane) for lane in LANES))
+        _queue(pipe, "ACL SAVE")
+        pipe.execute()
+
+
 def revoke(node_id: str) -> None:
     """Close the account, cut its connections, delete its queues. In this order, so that nothing is read in between."""
     with client().pipeline(transaction=False) as pipe:

@@ -77,6 +77,7 @@ class Dispatcher:
         node_states.sweep_ended(now)
         if now - self.well_since >= timedelta(seconds=2 * parameters.get("pool.heartbeat_s")):
             node_states.sweep_silent(now)
+            node_states.sweep_degraded(now)
             self.reaper.reap(now)
 
     def unwell(self, now: datetime) -> None:

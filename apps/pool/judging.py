@@ -12,7 +12,7 @@ from apps.pool.kinds import Embed, Generate
 from apps.pool.models import Job, Purpose, TaskStatus
 from workers.protocol.keys import unb64
 
-NEXT_STEP = "Run `mesh node doctor` on the machine, then start the node again: it is tested at every start."
+NEXT_STEP = "Run `mesh node doctor` on the machine. It is tested again at its next start, and after a while by itself."
 
 
 def mismatch(job: Job, answer: bytes) -> str:

@@ -29,6 +29,21 @@ DRAINED_ITSELF = "It takes no new tasks, by its own word."
 RESUME = "Run `mesh node resume` on the machine when it should work again."
 START = "Run `mesh node run` on the machine."
 CHECK = "Check the machine and its network; it comes back by itself."
+# What a node says of itself when its owner keeps it from work: the reason, and what may be done about it.
+HELD = {
+    "paused": ("Its owner has paused it.", "Resume it here, or run `mesh node resume` on the machine."),
+    "quiet_hours": ("It keeps its quiet hours.", "It takes tasks again by itself."),
+    "memory_cap": (
+        "Its memory has reached the cap that its owner set.",
+        "It takes tasks again by itself; or raise the cap.",
+    ),
+    "power_cap": ("It draws more power than its owner allows.", "It takes tasks again by itself; or raise the cap."),
+    "power_unmeasured": (
+        "Its owner caps its power, and the machine does not say what it draws.",
+        "Take the power cap away, or let the agent read the meter.",
+    ),
+}
+OWN_WILL = {DRAINED_ITSELF, *(reason for reason, _ in HELD.values())}
 # States that a node leaves by being heard from again; other reasons need more than that.
 PASSING = {MISSED, CLOSED, CLOCK}
 ENDED = (NodeStatus.OFFLINE, NodeStatus.SUSPENDED, NodeStatus.REVOKED)
@@ -38,11 +53,15 @@ WORKING = (NodeStatus.ONLINE, NodeStatus.SELF_TEST)
 _FLUSH = """
 UPDATE operators_node n
 SET last_seen_at = greatest(n.last_seen_at, to_timestamp(v.at / 1000.0)), sent_at_ms = v.sent_at, load = v.load,
-    free_slots = v.slots, memory_free_mb = v.memory_free_mb, running = v.running, clock_offset_ms = v.sent_at - v.at
+    free_slots = v.slots, memory_free_mb = v.memory_free_mb, running = v.running, clock_offset_ms = v.sent_at - v.at,
+    limits_reported = v.limits,
+    transport = CASE WHEN n.transport = 'http' AND v.transport = 'celery' THEN 'celery' ELSE n.transport END
 FROM jsonb_to_recordset(%s::jsonb)
-    AS v(id text, at bigint, sent_at bigint, load int, slots jsonb, memory_free_mb int, running jsonb)
+    AS v(id text, at bigint, sent_at bigint, load int, slots jsonb, memory_free_mb int, running jsonb, limits jsonb,
+         transport text)
+JOIN operators_node o ON o.id = v.id
 WHERE n.id = v.id AND n.sent_at_ms < v.sent_at
-RETURNING n.id, n.status, n.served_models::text
+RETURNING n.id, n.status, n.served_models::text, o.limits_reported IS DISTINCT FROM v.limits
 """
 
 
@@ -50,15 +69,18 @@ def flush(beats: Mapping[str, Heard], now: datetime) -> None:
     """Write heartbeats to their nodes, and move those whose state they change."""
     if not beats:
         return
-    written: list[tuple[str, str, str]] = []
-    fields = ("at", "sent_at", "load", "slots", "memory_free_mb", "running")
+    written: list[tuple[str, str, str, bool]] = []
+    fields = ("at", "sent_at", "load", "slots", "memory_free_mb", "running", "limits", "transport")
     rows = [{"id": node, **{name: getattr(beat, name) for name in fields}} for node, beat in beats.items()]
     with for_itself("heartbeats"), connection.cursor() as cursor:
         cursor.execute(_FLUSH, [json.dumps(rows)])
         written += cursor.fetchall()
-    changed = [node for node, status, served in written if not _steady(beats[node], status, json.loads(served))]
-    for node in _nodes(changed):
+    capped = {node for node, _, _, other_limits in written if other_limits}
+    changed = [node for node, status, served, _ in written if not _steady(beats[node], status, json.loads(served))]
+    for node in _nodes({*changed, *capped}):
         with for_itself(node.pk):
+            if node.pk in capped:
+                classes.refresh_node(node, now)
             heard(node, beats[node.pk], now)
 
 
@@ -88,9 +110,8 @@ def heard(node: Node, beat: Heard, now: datetime) -> None:
     if beat.draining:
         drain_itself(node, beat, now)
     elif node.status == NodeStatus.DRAINING:
-        if node.reason == DRAINED_ITSELF:
-            node.move(NodeStatus.ONLINE, "", "", now)
-            hints.wake()
+        if node.reason in OWN_WILL:
+            come_back(node, now)
         else:
             presence.tell(node.pk, "control.drain", {}, now)
     elif abs(beat.clock_offset_ms) > SKEW_MS:
@@ -99,13 +120,36 @@ def heard(node: Node, beat: Heard, now: datetime) -> None:
         arrive(node, now, fresh=False)
 
 
+def come_back(node: Node, now: datetime) -> None:
+    """The node takes tasks again, by its own word; one that was never found good is tested first."""
+    if node.self_test_passed_at is None:
+        self_tests.start(node, now)
+        return
+    node.move(NodeStatus.ONLINE, "", "", now)
+    classes.refresh_node(node, now)
+    hints.wake()
+
+
 def drain_itself(node: Node, beat: Heard, now: datetime) -> None:
     """The node wants no new tasks. What it said before its state changed is old news."""
     status = NodeStatus(node.status)
     if beat.at < unix_ms(node.status_at) or status == NodeStatus.OFFLINE:
         return
+    reason, next_step = why_held(beat)
     if NodeStatus.DRAINING in NODE_TRANSITIONS[status]:
-        node.move(NodeStatus.DRAINING, DRAINED_ITSELF, RESUME, now)
+        node.move(NodeStatus.DRAINING, reason, next_step, now)
+    elif status == NodeStatus.DRAINING and node.reason in OWN_WILL and node.reason != reason:
+        # Another reason is no other state.
+        Node.objects.filter(pk=node.pk, status=status, reason=node.reason).update(reason=reason, next_step=next_step)
+
+
+def why_held(beat: Heard) -> tuple[str, str]:
+    """Why a node takes nothing, by its own word, and what comes next."""
+    if not beat.held:
+        return DRAINED_ITSELF, RESUME
+    reason, next_step = HELD[beat.held[0]]
+    until = f" That is at {from_unix_ms(beat.held_until):%Y-%m-%d %H:%M} UTC." if beat.held_until else ""
+    return reason, next_step + until
 
 
 def arrive(node: Node, now: datetime, *, fresh: bool) -> None:
@@ -145,7 +189,7 @@ def gave_up(node_id: str, now: datetime) -> None:
     """The grace for a reconnection is over: what the node held goes to others."""
     take_back(node_id, "Its node's connection closed.", now)
     for node in _nodes([node_id]):
-        if node.status == NodeStatus.DRAINING and node.reason == DRAINED_ITSELF:
+        if node.status == NodeStatus.DRAINING and node.reason in OWN_WILL:
             node.move(NodeStatus.OFFLINE, STOPPED, START, now)
 
 
@@ -168,6 +212,25 @@ def sweep_silent(now: datetime) -> None:
     for node in living.filter(last_seen_at__lt=doubtful, status__in=WORKING):
         with for_itself(node.pk):
             suspect(node, MISSED, CHECK, now)
+
+
+def sweep_degraded(now: datetime) -> None:
+    """Nodes that failed their self-test and are still there are tested again after a while."""
+    interval = parameters.get("pool.heartbeat_s") * parameters.get("pool.suspect_misses")
+    waited, heard_lately = now - timedelta(seconds=parameters.get("pool.retest_s")), now - timedelta(seconds=interval)
+    failed = Node.objects.filter(status=NodeStatus.DEGRADED, self_test_passed_at=None, status_at__lte=waited)
+    for node in (
+        failed.filter(last_seen_at__gte=heard_lately).exclude(reason__in=PASSING).select_related("operator__user")
+    ):
+        with for_itself(node.pk):
+            self_tests.start(node, now)
+
+
+def limited(node_id: str, limits: Mapping[str, Any], now: datetime) -> None:
+    """An owner has set a node's limits: tell it, and see anew what it can take."""
+    for node in _nodes([node_id]):
+        classes.refresh_node(node, now)
+    presence.tell(node_id, "control.limits", {"limits": dict(limits)}, now)
 
 
 def sweep_ended(now: datetime) -> None:

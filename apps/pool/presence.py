@@ -29,6 +29,7 @@ CONTROLS = {
     "control.revoked",
     "control.work",
     "control.parameters",
+    "control.limits",
 }
 SOCKETS = "pool:sockets"
 OPENED = "pool:opened"
@@ -78,6 +79,10 @@ class Heard(msgspec.Struct, frozen=True):
     running: list[str] = []
     draining: bool = False
     models: list[str] = []
+    held: list[str] = []
+    held_until: int = 0
+    limits: dict[str, Any] = {}
+    transport: str = ""
 
     @property
     def clock_offset_ms(self) -> int:
@@ -128,16 +133,26 @@ def control(node_id: str, kind: str, body: Mapping[str, Any], now: datetime) -> 
 
 def tell(node_id: str, kind: str, body: Mapping[str, Any], now: datetime) -> None:
     """Send a control message over the node's socket, wherever it is; a node without one learns by heartbeat."""
+    _to_socket(node_id, {"type": "node.control", "envelope": json.dumps(control(node_id, kind, body, now))})
+
+
+def hang_up(node_id: str) -> None:
+    """Close the node's socket, wherever it is: whoever holds the node's key opens a new one."""
+    _to_socket(node_id, {"type": "node.replaced", "by": ""})
+
+
+def _to_socket(node_id: str, message: dict[str, Any]) -> None:
     layer: Any = get_channel_layer()
     if layer is None:
         return
-    message = {"type": "node.control", "envelope": json.dumps(control(node_id, kind, body, now))}
     # Straight to Redis in the layer's own form: from synchronous code the layer opens a connection for each message.
     prefix = settings.LIVE_PREFIX
     try:
         redis().publish(f"{prefix}__group__{group(node_id)}", layer.serialize(message))
     except (OSError, RedisError) as error:
-        logger.warning("A control message was not sent", extra={"node": node_id, "kind": kind, "error": str(error)})
+        logger.warning(
+            "A control message was not sent", extra={"node": node_id, "kind": message["type"], "error": str(error)}
+        )
 
 
 def buffer_heartbeat(node_id: str, message_id: str, life_ms: int, heard: Heard) -> int | None:

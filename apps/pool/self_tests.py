@@ -13,7 +13,9 @@ from apps.pool.models import Job, Purpose, RequirementClass
 from workers.protocol.ids import new_id
 
 PRIORITY = 0
-NEXT_STEP = "Serve a model that the network offers and that fits the machine, then start the node again."
+NEXT_STEP = (
+    "Serve a model that the network offers and that fits the machine. It is tested again after a while by itself."
+)
 
 
 @transaction.atomic

@@ -45,7 +45,11 @@ GROUPS = (
     ),
     Group(
         _("Operate"),
-        (Entry("/nodes", _("My nodes"), "server"), Entry("/apply", _("Apply"), "clipboard-check")),
+        (
+            Entry("/nodes", _("My nodes"), "server"),
+            Entry("/apply", _("Apply"), "clipboard-check"),
+            Entry("/install", _("Install a node"), "download"),
+        ),
     ),
     Group(
         _("Use"),

@@ -2,11 +2,12 @@
 
 from datetime import datetime
 
+import msgspec
 from django.http import HttpRequest, HttpResponse
 
 from apps.core import parameters, platform_keys
 from apps.operators.models import NodeStatus
-from apps.pool import broker, leases, presence
+from apps.pool import broker, leases, node_states, presence
 from apps.pool.node_api.http import answer, envelope_of
 from apps.pool.node_api.keys import directory, open_from_node
 from workers.protocol.clock import unix_ms, utcnow
@@ -48,6 +49,10 @@ def heard(body: NodeHeartbeat, now: datetime) -> presence.Heard:
         running=running(body),
         draining=body.draining,
         models=presence.model_names(body.models),
+        held=[code for code in body.held if code in node_states.HELD],
+        held_until=body.held_until,
+        limits=msgspec.to_builtins(body.limits) if body.limits else {},
+        transport=body.transport,
     )
 
 
@@ -58,7 +63,7 @@ def running(body: NodeHeartbeat) -> list[str]:
 
 def reply(envelope: Envelope, pending: int, gone: list[str], now: datetime) -> dict[str, object]:
     """Signed, since a node corrects its clock and drops work by it."""
-    body = {
+    body: dict[str, object] = {
         "time": unix_ms(now),
         "pending": pending,
         "cancel": gone,
@@ -66,6 +71,8 @@ def reply(envelope: Envelope, pending: int, gone: list[str], now: datetime) -> d
         "key_list_version": key_list_version(),
         "heartbeat_s": parameters.get("pool.heartbeat_s"),
     }
+    if (limits := directory.limits(envelope.sender)) is not None:
+        body["limits"] = limits
     return sign_envelope(
         "platform.heartbeat",
         body,

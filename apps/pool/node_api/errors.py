@@ -4,7 +4,7 @@ NodeApiError
 ├── BodyTooLarge, BodyMalformed
 ├── SignatureRequired
 ├── TokenRequired
-├── NodeRevoked, NodeSuspended
+├── NodeRevoked, NodeSuspended, KeyRetired
 ├── NodeUnknown, TaskUnknown
 ├── TaskMismatch
 ├── KeyRequired
@@ -83,6 +83,17 @@ class NodeSuspended(NodeApiError):
 
     code = "node_suspended"
     status = 403
+
+
+class KeyRetired(NodeApiError):
+    """The node has other keys now, and these are refused. Run `mesh node rotate-keys` again on the machine that has
+    the new ones, or revoke the node if that was not you."""
+
+    code = "key_retired"
+    status = 401
+
+    def __init__(self) -> None:
+        super().__init__(" ".join((self.__doc__ or "").split()))
 
 
 class NodeUnknown(NodeApiError):

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.pool.node_api import asking, beating, facts, joining, working
+from apps.pool.node_api import asking, beating, facts, joining, rotating, working
 from apps.pool.node_api.http import endpoint
 
 urlpatterns = [
@@ -13,6 +13,7 @@ urlpatterns = [
     path("tasks", endpoint(GET=facts.tasks)),
     path("challenge", endpoint(POST=joining.challenge)),
     path("register", endpoint(POST=joining.register)),
+    path("rotate", endpoint(POST=rotating.rotate)),
     path("heartbeat", endpoint(POST=beating.heartbeat)),
     path("dispatch", endpoint(POST=asking.dispatch)),
     path("claim", endpoint(POST=working.claim)),

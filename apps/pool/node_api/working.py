@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 from apps.core.errors import MeshError
 from apps.operators.models import Node, NodeStatus
 from apps.pool import broker, completion, dispatch, leases, presence, sealing
-from apps.pool.node_api.errors import BodyMalformed, NodeSuspended, NodeUnknown, TaskMismatch
+from apps.pool.node_api.errors import BodyMalformed, KeyRetired, NodeSuspended, NodeUnknown, TaskMismatch
 from apps.pool.node_api.http import RESULTS, answer, body_of, envelope_of
 from apps.pool.node_api.keys import open_from_node
 from apps.pool.take import take
@@ -40,10 +40,14 @@ class PostedResult(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def node_of(envelope: Envelope) -> Node:
-    """The sender's row."""
+    """The sender's row. Raises KeyRetired, or NodeSuspended: neither its work nor its word counts until it is back."""
     node = Node.objects.select_related("operator__user").filter(pk=envelope.sender).first()
     if node is None:
         raise NodeUnknown
+    if node.kid != envelope.kid:
+        raise KeyRetired
+    if node.status == NodeStatus.SUSPENDED:
+        raise NodeSuspended
     return node
 
 
@@ -55,8 +59,6 @@ def claim(request: HttpRequest) -> HttpResponse:
     if body.lane not in broker.LANES:
         raise BodyMalformed(f"A lane is one of {', '.join(broker.LANES)}.")
     node = node_of(envelope)
-    if node.status == NodeStatus.SUSPENDED:
-        raise NodeSuspended
     if node.transport == Node.Transport.CELERY:
         leave_broker(node, now)
     return answer({"tasks": wait_for_tasks(node, body.lane, min(body.max, MOST_AT_ONCE), wait_s)})

@@ -92,7 +92,7 @@ def test_from_sign_up_to_a_node_online(site: Site, browser: Browser, admin: User
     applicant.wait_for_url("**/nodes/register")
     applicant.get_by_label("Name of the node").fill("fra-1")
     applicant.get_by_role("button", name="Make a token").click()
-    command = applicant.get_by_text("mesh node join").text_content() or ""
+    command = applicant.get_by_text("mesh node join").first.text_content() or ""
     token = command.split("--token ")[1].split()[0]
     expect(applicant.get_by_text("Nothing received yet.")).to_be_visible()
     applicant.evaluate("window.stayed = true")
