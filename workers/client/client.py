@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, cast
 from uuid import uuid4
@@ -53,6 +54,22 @@ class MeshClient:
         if response.status_code == 401 and not self.key:
             raise NotLoggedIn(NotLoggedIn.__doc__)
         raise Refused(response.status_code, problem if isinstance(problem, dict) else {})
+
+    def download(self, path: str, target: Path) -> None:
+        """GET into a file, piece by piece; raises Refused or Unreachable, with no file left."""
+        half = target.with_name(f"{target.name}.part")
+        try:
+            with self.http.stream("GET", path) as response, half.open("wb") as file:
+                if response.status_code >= 400:
+                    response.read()
+                    raise Refused(response.status_code, response.json())
+                for piece in response.iter_bytes():
+                    file.write(piece)
+            half.replace(target)
+        except (httpx.HTTPError, ValueError) as error:
+            raise Unreachable(f"{self.http.base_url} did not answer: {error}") from error
+        finally:
+            half.unlink(missing_ok=True)
 
     def get(self, path: str, **params: Any) -> dict[str, Any]:
         """GET as JSON."""

@@ -6,6 +6,7 @@ signed key list; `manifest.json` is a document signed by the platform that names
 """
 
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -23,6 +24,7 @@ VERSION = 1
 KIND = "ledger.export"
 LEDGER, GENESIS, KEYS, MANIFEST = "ledger.jsonl", "genesis.json", "keys.json", "manifest.json"
 LONGEST_LINE = 2**20
+UNREADABLE = (KeyError, OSError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error, msgspec.MsgspecError)
 _MOMENT = (1980, 1, 1, 0, 0, 0)
 
 
@@ -172,7 +174,7 @@ class Reader:
                 raise ExportBroken(f"{name}: it is too long")
             self.hashes[name] = sha256(data).hexdigest()
             return msgspec.json.decode(data, type=dict[str, Any])
-        except (KeyError, OSError, zipfile.BadZipFile, msgspec.MsgspecError) as error:
+        except UNREADABLE as error:
             raise ExportBroken(f"{name}: {error}") from error
 
     def items(self) -> Iterator[Item]:
@@ -188,7 +190,7 @@ class Reader:
                     if len(found) != 1:
                         raise ExportBroken(f"{LEDGER}, line {self.lines}: it is neither block, transfer nor account")
                     yield found[0]
-        except (KeyError, OSError, EOFError, zipfile.BadZipFile, msgspec.MsgspecError) as error:
+        except UNREADABLE as error:
             raise ExportBroken(f"{LEDGER}, line {self.lines}: {error}") from error
         self.hashes[LEDGER] = digest.hexdigest()
 
