@@ -41,6 +41,8 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
         retry_after = getattr(exc, "retry_after", None)
         if retry_after is not None:
             headers["Retry-After"] = str(retry_after)
+        if challenge := getattr(exc, "challenge", None):
+            headers["WWW-Authenticate"] = challenge
     elif isinstance(exc, Http404):
         body = problem(404, "not_found", "There is nothing at this address that you may see.")
     elif isinstance(exc, PermissionDenied):

@@ -23,13 +23,15 @@ from workers.protocol.clock import utcnow
 @require_http_methods(FORM_METHODS)
 def keys(request: HttpRequest) -> HttpResponse:
     """API keys: make one, see it this once, revoke."""
-    user = person(request)
+    user, now = person(request), utcnow()
     form = ApiKeyForm(request.POST or None)
     made = ""
     if request.method == "POST" and form.is_valid():
-        _row, made = make_key(user, form.cleaned_data["name"], form.cleaned_data["scopes"], utcnow())
+        chosen = form.cleaned_data
+        _row, made = make_key(user, chosen["name"], chosen["scopes"], now, expires_at=form.expires_at(now))
         form = ApiKeyForm()
-    context = {"keys": list(ApiKey.objects.filter(user=user)), "form": form, "made": made}
+    rows = [{"key": key, "standing": key.standing(now)} for key in ApiKey.objects.filter(user=user)]
+    context = {"keys": rows, "form": form, "made": made}
     return render(request, "operators/keys.html", context)
 
 
@@ -38,7 +40,7 @@ def keys(request: HttpRequest) -> HttpResponse:
 def key_revoke(request: HttpRequest, key_id: str) -> HttpResponse:
     """End one's own key."""
     key = get_object_or_404(ApiKey, pk=key_id, user=person(request))
-    if revoke_key(key, utcnow()):
+    if revoke_key(key, utcnow(), person(request)):
         messages.success(request, _("Revoked. Programs that use it are refused from now on."))
     return redirect("keys")
 

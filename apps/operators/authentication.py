@@ -5,13 +5,17 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
+from django.db import transaction
+from django.db.models import Q
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication
-from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
+from apps.core import events
 from apps.core.models import User
+from apps.operators import bans, mail
+from apps.operators.errors import AccountBanned, KeyExpired, KeyRefused, KeyRevoked, KeyUnknown
 from apps.operators.models import ApiKey, Scope
 from workers.protocol.clock import utcnow
 from workers.protocol.ids import new_id
@@ -27,8 +31,11 @@ def hash_of(key: str) -> str:
     return sha256(key.encode()).hexdigest()
 
 
-def make_key(user: User, name: str, scopes: list[str], now: datetime) -> tuple[ApiKey, str]:
-    """A new key and its text, which is never seen again."""
+@transaction.atomic
+def make_key(
+    user: User, name: str, scopes: list[str], now: datetime, *, expires_at: datetime | None = None
+) -> tuple[ApiKey, str]:
+    """A new key and its text, which is never seen again; its owner is told by mail."""
     text = f"{PREFIX}{secrets.token_urlsafe(32)}"
     row = ApiKey.objects.create(
         id=new_id("key", now),
@@ -38,45 +45,61 @@ def make_key(user: User, name: str, scopes: list[str], now: datetime) -> tuple[A
         hash=hash_of(text),
         scopes=sorted(scopes),
         created_at=now,
+        expires_at=expires_at,
     )
+    data = {"name": name, "scopes": row.scopes, "expires_at": expires_at.isoformat() if expires_at else ""}
+    events.emit("key.made", subject=row.pk, topics=[f"user.{user.pk}"], data=data, now=now, actor=user)
+    what = f"The API key “{name}” ({row.prefix}…)"
+    mail.notify(user, "credentials_issued", {"what": what, "until": expires_at, "where": "/keys"}, now)
     return row, text
 
 
-def revoke_key(key: ApiKey, now: datetime) -> bool:
+@transaction.atomic
+def revoke_key(key: ApiKey, now: datetime, actor: User | None = None, reason: str = "") -> bool:
     """End a key; False where it had ended."""
-    return ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=now) == 1
+    if ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=now) != 1:
+        return False
+    topics, data = [f"user.{key.user_id}"], {"name": key.name, "reason": reason}
+    events.emit("key.revoked", subject=key.pk, topics=topics, data=data, now=now, actor=actor)
+    return True
 
 
-def find_key(text: str, now: datetime) -> ApiKey | None:
-    """The living key of an active user, noted as used; None for any other text."""
+def find_key(text: str, now: datetime) -> ApiKey:
+    """The living key of an active user, noted as used. Raises KeyUnknown, KeyRevoked, KeyExpired or AccountBanned."""
     if not text.startswith(PREFIX):
-        return None
-    key = ApiKey.objects.select_related("user").filter(hash=hash_of(text), revoked_at=None).first()
+        raise KeyUnknown
+    key = ApiKey.objects.select_related("user").filter(hash=hash_of(text)).first()
     if key is None or not key.user.is_active:
-        return None
+        raise KeyUnknown
+    if key.revoked_at is not None:
+        raise KeyRevoked
+    if key.is_over(now):
+        raise KeyExpired
+    bans.refuse(now, user=key.user)
     # Once a minute is fine enough for "last used", and spares a write a request.
     if key.last_used_at is None or key.last_used_at < now - TOUCH:
-        ApiKey.objects.filter(pk=key.pk).update(last_used_at=now)
+        stale = Q(last_used_at=None) | Q(last_used_at__lt=now - TOUCH)
+        ApiKey.objects.filter(stale, pk=key.pk).update(last_used_at=now)
     return key
 
 
 def user_of_key(text: str, now: datetime) -> User | None:
     """Whose key it is; for views that are none of the REST framework's."""
-    key = find_key(text, now)
-    return key.user if key else None
+    try:
+        return find_key(text, now).user
+    except (KeyRefused, AccountBanned):
+        return None
 
 
 class ApiKeyAuthentication(BaseAuthentication):
     """`Authorization: Bearer mk_…`."""
 
     def authenticate(self, request: Request) -> tuple[User, ApiKey] | None:
-        """The key's user and the key; None where the request has no key of ours."""
+        """The key's user and the key; None where the request has no key of ours. Raises what `find_key` raises."""
         scheme, _, text = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer":
             return None
         key = find_key(text.strip(), utcnow())
-        if key is None:
-            raise AuthenticationFailed("The API key is unknown or revoked.", code="api_key_invalid")
         return key.user, key
 
     def authenticate_header(self, request: Request) -> str:

@@ -7,6 +7,11 @@ OperatorError
 ├── ChallengeInvalid, PowInvalid, NameInvalid, KeyInvalid, KeyInUse, NameInUse, TooManyNodes
 ├── NodeMoveRefused
 ├── WalletRefused, WalletInUse, WalletMissing
+├── BanError
+│   ├── AccountBanned, NodeBanned, AddressBanned
+│   └── AlreadyBanned, BanInvalid, BanOver, SelfBan, AppealMissing, AppealClosed
+├── KeyRefused
+│   └── KeyUnknown, KeyRevoked, KeyExpired
 └── LoginRefused, SecondFactorNeeded, TooManyAttempts
 """
 
@@ -190,3 +195,95 @@ class TooManyAttempts(OperatorError):
     code = "too_many_attempts"
     status = 429
     retry_after = 60
+
+
+class BanError(OperatorError):
+    """That does not go with a ban."""
+
+    code = "ban_error"
+
+
+class AccountBanned(BanError):
+    """This account is banned. Its page of bans on the site says why, and how to appeal."""
+
+    code = "account_banned"
+    status = 403
+
+
+class NodeBanned(BanError):
+    """This node is banned. The site's page of bans says why, and how to appeal."""
+
+    code = "node_banned"
+    status = 403
+
+
+class AddressBanned(BanError):
+    """This address is banned. The site's page of bans says why, and how to appeal."""
+
+    code = "address_banned"
+    status = 403
+
+
+class AlreadyBanned(BanError):
+    """A ban of that stands already. Lift it first if it should be another one."""
+
+    code = "already_banned"
+
+
+class BanInvalid(BanError):
+    """An address is a wallet's 64 hex digits, or 0x and 40 hex digits of Ethereum."""
+
+    code = "ban_invalid"
+    status = 400
+
+
+class BanOver(BanError):
+    """That ban does not stand any more."""
+
+    code = "ban_over"
+
+
+class SelfBan(BanError):
+    """Nobody decides on a ban that concerns themselves. Ask another admin."""
+
+    code = "self_ban"
+    status = 403
+
+
+class AppealMissing(BanError):
+    """Write what speaks against the ban."""
+
+    code = "appeal_missing"
+    status = 400
+
+
+class AppealClosed(BanError):
+    """This appeal was answered, or another one waits, or there were as many as a ban allows."""
+
+    code = "appeal_closed"
+
+
+class KeyRefused(OperatorError):
+    """The API key is refused."""
+
+    code = "api_key_refused"
+    status = 401
+    challenge = "Bearer"
+
+
+class KeyUnknown(KeyRefused):
+    """The API key is unknown. Make one on the site's page of API keys."""
+
+    code = "api_key_invalid"
+
+
+class KeyRevoked(KeyRefused):
+    """The API key was revoked. Make a new one on the site's page of API keys."""
+
+    code = "api_key_revoked"
+
+
+class KeyExpired(KeyRefused):
+    """The API key has expired. Make a new one on the site's page of API keys."""
+
+    code = "api_key_expired"

@@ -1,6 +1,7 @@
 """Forms of the operators' pages."""
 
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 from allauth.account.forms import SignupForm as AllauthSignupForm
@@ -10,6 +11,7 @@ from django.forms.boundfield import BoundField
 from django.http import HttpRequest, QueryDict
 from django.utils.translation import gettext_lazy as _
 
+from apps.core import parameters
 from apps.core.models import User
 from apps.operators import hardware, tiers
 from apps.operators.enrolment import NODE_NAME
@@ -17,6 +19,7 @@ from apps.operators.errors import ProbeRefused
 from apps.operators.models import Application, Scope, Tier
 
 GPU_TYPES = (("cpu", _("none (CPU)")), ("cuda", _("NVIDIA (CUDA)")), ("apple_metal", _("Apple (Metal)")))
+KEY_LIVES = ((7, _("7 days")), (30, _("30 days")), (90, _("90 days")), (365, _("a year")), (0, _("no end")))
 HARDWARE = (
     "gpu_type",
     "gpu_model",
@@ -163,7 +166,7 @@ class NodeNameForm(forms.Form):
 
 
 class ApiKeyForm(forms.Form):
-    """Names a new key and says what it may do."""
+    """Names a new key and says what it may do, and for how long."""
 
     name = forms.CharField(label=_("Name"), max_length=80, help_text=_("Where will you use it?"))
     scopes = forms.MultipleChoiceField(
@@ -171,4 +174,26 @@ class ApiKeyForm(forms.Form):
         choices=Scope.choices,
         initial=[Scope.JOBS_READ, Scope.JOBS_WRITE],
         widget=forms.CheckboxSelectMultiple,
+    )
+    days = forms.TypedChoiceField(label=_("Good for"), coerce=int, choices=KEY_LIVES, required=False, empty_value=None)
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.fields["days"].initial = parameters.get("operators.key_days")
+
+    def expires_at(self, now: datetime) -> datetime | None:
+        """When the key ends: as chosen, or as the network's default has it; None for one without an end."""
+        days = self.cleaned_data["days"]
+        days = parameters.get("operators.key_days") if days is None else days
+        return now + timedelta(days=days) if days else None
+
+
+class AppealForm(forms.Form):
+    """What speaks against a ban."""
+
+    text = forms.CharField(
+        label=_("Your appeal"),
+        max_length=4000,
+        widget=forms.Textarea(attrs={"rows": 5}),
+        help_text=_("Say what happened and what you have changed. Staff read it and answer here and by mail."),
     )

@@ -74,6 +74,7 @@ def openai_exception_handler(exc: Exception, context: dict[str, Any]) -> Respons
             status, code, param = 404, "model_not_found", "model"
         retry_after = getattr(exc, "retry_after", None)
         headers = {"Retry-After": str(retry_after)} if retry_after is not None else {}
+        headers |= {"WWW-Authenticate": exc.challenge} if hasattr(exc, "challenge") else {}
     elif isinstance(exc, exceptions.ValidationError):
         param = next(iter(exc.detail)) if isinstance(exc.detail, dict) else None
         first = exc.detail[param] if param is not None and isinstance(exc.detail, dict) else exc.detail

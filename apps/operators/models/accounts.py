@@ -39,6 +39,14 @@ class ApiKey(models.Model):
         """Whether the key has all of these scopes."""
         return set(scopes) <= set(self.scopes)
 
+    def is_over(self, now: datetime) -> bool:
+        """Whether its time is up."""
+        return self.expires_at is not None and self.expires_at <= now
+
+    def standing(self, now: datetime) -> str:
+        """`revoked`, `expired` or `active`."""
+        return "revoked" if self.revoked_at else "expired" if self.is_over(now) else "active"
+
 
 class Wallet(models.Model):
     """An Ed25519 key that an account proved to hold. Its address is the SHA-256 of the public key."""

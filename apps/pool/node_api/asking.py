@@ -3,7 +3,6 @@
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
-from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
 from apps.core.models import User
@@ -21,11 +20,8 @@ FIELDS = {"task_type", "data", "requirements", "priority"}
 
 
 def caller(request: HttpRequest, scope: str) -> User:
-    """Whoever holds the request's API key; raises KeyRequired or ScopeMissing."""
-    try:
-        found: tuple[User, ApiKey] | None = ApiKeyAuthentication().authenticate(Request(request))
-    except AuthenticationFailed as error:
-        raise KeyRequired(str(error.detail)) from error
+    """Whoever holds the request's API key; raises KeyRequired, ScopeMissing, or why the key is refused."""
+    found: tuple[User, ApiKey] | None = ApiKeyAuthentication().authenticate(Request(request))
     if found is None:
         raise KeyRequired
     user, key = found

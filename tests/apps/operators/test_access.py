@@ -71,7 +71,7 @@ def test_a_key_is_shown_once_works_and_is_revoked(client: Client, applicant: Use
     assert ApiKey.objects.get().last_used_at is not None
     client.post(f"/keys/{key.pk}/revoke")
     refused = anonymous.get("/api/v1/me", headers=headers)
-    assert (refused.status_code, refused.json()["code"]) == (401, "api_key_invalid")
+    assert (refused.status_code, refused.json()["code"]) == (401, "api_key_revoked")
 
 
 def test_somebody_elses_key_cannot_be_revoked(client: Client, applicant: User, admin: User) -> None:

@@ -110,7 +110,7 @@ def test_dispatching_needs_a_key_that_may(client: Client, ada: cast.Machine, rit
     assert client.post("/dispatch", BODY, **send).json()["code"] == "api_key_required"
     wrong = {"headers": {"Authorization": "Bearer mk_wrong"}}
     answer = client.post("/dispatch", BODY, **send, **wrong)
-    assert (answer.status_code, answer.json()["code"]) == (401, "api_key_required")
+    assert (answer.status_code, answer.json()["code"]) == (401, "api_key_invalid")
     assert rows() == before
     answer = client.post("/dispatch", BODY, **send, **bearer(rita, Scope.JOBS_READ))
     assert (answer.status_code, answer.json()["code"]) == (403, "scope_missing")
