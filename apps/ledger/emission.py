@@ -36,7 +36,7 @@ def heights_of(day: date, genesis: dict[str, Any]) -> tuple[int, int]:
 
 
 def _first_from(moment: datetime, genesis: dict[str, Any]) -> int:
-    slot_ms = 1000 * int(genesis["config"]["blockSeconds"])
+    slot_ms = 1000 * int(genesis["chain"]["blockSeconds"])
     return max(1, -((int(genesis["timestamp"]) - unix_ms(moment)) // slot_ms))
 
 

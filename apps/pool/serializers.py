@@ -73,6 +73,9 @@ class JobRequestSerializer(serializers.Serializer[Any]):
     priority = serializers.IntegerField(min_value=1, max_value=9, default=5, help_text="Lower comes first.")
     encrypt = serializers.BooleanField(default=True, help_text="Payloads are always encrypted; false is refused.")
     max_price = Mesh(required=False, help_text="Refuse the job if it costs more MESH.")
+    mandate = serializers.CharField(
+        required=False, max_length=40, help_text="A spending mandate (mdt_…) whose wallet pays instead of yours."
+    )
 
     def validate_encrypt(self, value: bool) -> bool:
         """Nothing is stored or sent in the clear."""

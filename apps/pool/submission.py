@@ -10,10 +10,11 @@ from django.db import IntegrityError, transaction
 
 from apps.core import events, parameters
 from apps.core.models import User
-from apps.ledger import accounts, holds
+from apps.ledger import accounts, holds, mandates
 from apps.ledger.amounts import show
 from apps.ledger.errors import LedgerError
 from apps.ledger.models import authorised_by_platform
+from apps.ledger.retries import retried
 from apps.models import catalog
 from apps.models.models import ModelVersion
 from apps.pool import classes, kinds, limits, pricing, queueing
@@ -79,7 +80,8 @@ def quote(request: JobRequest, now: datetime) -> Quote:
 def submit(user: User, request: JobRequest, now: datetime, *, idempotency_key: str | None = None) -> Job:
     """Hold the whole fee and queue the job's chunks; the same idempotency key returns the same job.
 
-    Raises ModelUnknown, a SubmissionRefused, or InsufficientFunds; nothing has happened then but a refusal counted.
+    Raises ModelUnknown, a SubmissionRefused, a MandateError, or InsufficientFunds; nothing has happened then but a
+    refusal counted.
     """
     digest = digest_of(request)
     earlier = _earlier(user, idempotency_key, digest)
@@ -132,9 +134,10 @@ def _check(user: User, made: Plan, now: datetime) -> None:
     limits.check_rate(user, now)
 
 
+@retried
 @transaction.atomic(durable=True)
 def _write(user: User, made: Plan, idempotency_key: str | None, digest: str, now: datetime) -> Job:
-    request, asked, hold_id = made.request, made.quote, uuid4()
+    request, asked = made.request, made.quote
     job = Job.objects.create(
         id=new_id("job", now),
         requester=user,
@@ -146,7 +149,7 @@ def _write(user: User, made: Plan, idempotency_key: str | None, digest: str, now
         priority=request.priority,
         price=asked.price,
         price_per_chunk=asked.price_per_chunk,
-        hold_id=hold_id,
+        hold_id=uuid4(),
         tasks_total=asked.tasks,
         idempotency_key=idempotency_key,
         request_digest=digest,
@@ -158,13 +161,24 @@ def _write(user: User, made: Plan, idempotency_key: str | None, digest: str, now
     data = {"kind": job.kind, "model": job.model, "tasks": asked.tasks}
     events.emit("job.created", subject=job.pk, topics=topics, data=data, now=now, actor=user)
     # Last, since the payer's wallet stays locked from here until the commit.
+    _hold(job, request.mandate, user, now)
+    return job
+
+
+def _hold(job: Job, mandate: str, user: User, now: datetime) -> None:
+    """Set the job's fee aside: from the requester's wallet, or from the one behind a mandate that they may spend."""
+    assert job.hold_id is not None  # noqa: S101  only requests are submitted
+    request, expires_at = f"job:{job.pk}", job.expires_at + HOLD_MARGIN
+    if mandate:
+        drawn = mandates.Draw(job.hold_id, job.price, "job", request, expires_at)
+        mandates.place(mandate, user, drawn, now)
+        return
     holds.place(
-        id=hold_id,
+        id=job.hold_id,
         payer=accounts.wallet(user),
-        amount=asked.price,
+        amount=job.price,
         purpose="job",
-        authorisation=authorised_by_platform(f"job:{job.pk}", user=user.pk),
-        expires_at=job.expires_at + HOLD_MARGIN,
+        authorisation=authorised_by_platform(request, user=user.pk),
+        expires_at=expires_at,
         now=now,
     )
-    return job

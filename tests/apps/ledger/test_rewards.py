@@ -18,7 +18,7 @@ from tests.apps.ledger.test_races import at_once
 
 DAY = date(2026, 3, 2)
 AFTER = datetime(2026, 3, 3, 0, 10, tzinfo=UTC)
-GENESIS = {"timestamp": 1_772_366_400_000, "config": {"blockSeconds": 600}}
+GENESIS = {"timestamp": 1_772_366_400_000, "chain": {"blockSeconds": 600}}
 
 
 class Records:
@@ -85,7 +85,7 @@ def test_all_slots_together_emit_less_than_the_cap() -> None:
     start=st.datetimes(datetime(2026, 1, 1), datetime(2026, 2, 1)),  # noqa: DTZ001
 )
 def test_every_slot_is_of_one_day(seconds: int, start: datetime) -> None:
-    started = {"timestamp": int(start.replace(tzinfo=UTC).timestamp() * 1000), "config": {"blockSeconds": seconds}}
+    started = {"timestamp": int(start.replace(tzinfo=UTC).timestamp() * 1000), "chain": {"blockSeconds": seconds}}
     days = [start.date() + timedelta(days=i) for i in range(-1, 6)]
     spans = [emission.heights_of(day, started) for day in days]
     assert spans[0][0] == spans[0][1] == 1 or seconds == 1
