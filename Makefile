@@ -55,7 +55,8 @@ test: lint frontend-check ## Every check and the tests, with seeded samples
 	@.venv/bin/pytest tests/e2e -q --timeout 600 -p no:cacheprovider
 
 test-long: setup-test ## The long suites: millions of cases, chaos and soak
-	@.venv/bin/pytest -q -m long --timeout 3600 -p no:cacheprovider --hypothesis-seed=$(SEED) --durations=20
+	@.venv/bin/pytest -q -m long -n 2 --dist loadscope --timeout 3600 -p no:cacheprovider --hypothesis-seed=$(SEED) \
+		--durations=20
 
 bench: setup-test ## The figures of bench/ (ONLY=name,name)
 	@$(PY) -m bench $(if $(ONLY),--only $(ONLY))
