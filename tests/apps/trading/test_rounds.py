@@ -16,7 +16,7 @@ from apps.core.models import Event, FaultEvidence
 from apps.operators.models import Node, NodeStatus, Operator, Stake, Tier
 from apps.pool import broker
 from apps.pool.node_api.keys import directory
-from apps.trading import committee, rounds
+from apps.trading import committee, rounds, rounds_silence
 from apps.trading.models import Prediction, Round, RoundMessage
 from apps.trading.rounds_errors import CommitteeTooSmall, SubjectRefused
 from apps.trading.tasks import sweep_rounds
@@ -284,6 +284,20 @@ def test_a_round_whose_time_is_over_fails_once_and_says_who_was_silent(voices: l
     assert (row.status, row.reason) == ("FAILED", "Not agreed within 60 s: 1 of 4 oracles took part.")
     assert all(voice.owner in row.next_step for voice in voices[1:])
     assert voices[0].owner not in row.next_step
+
+
+def test_silence_costs_reputation_once_and_only_where_somebody_was_heard(voices: list[Voice], row: Round) -> None:
+    def scores() -> list[int]:
+        return [Node.objects.get(pk=voice.machine.node.pk).reputation for voice in voices]
+
+    full = scores()
+    rounds.sweep(row.deadline_at)
+    assert rounds_silence.judge(row.deadline_at) == 0
+    voices[0].post(row, voices[0].vote(row))
+    assert rounds_silence.judge(row.deadline_at - timedelta(milliseconds=1)) == 0
+    assert rounds_silence.judge(row.deadline_at) == 3
+    assert rounds_silence.judge(row.deadline_at + timedelta(minutes=1)) == 0
+    assert scores() == [full[0], *(score - parameters.get("reputation.abandoned") for score in full[1:])]
 
 
 def test_a_certificate_after_the_deadline_certifies_nothing(voices: list[Voice], row: Round) -> None:
