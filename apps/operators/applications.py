@@ -14,6 +14,7 @@ from apps.ledger import faucet
 from apps.operators import mail
 from apps.operators.errors import ApplicationClosed, ReasonMissing, SelfReview
 from apps.operators.models import Application, ApplicationStatus, Criterion, Operator
+from apps.operators.wallet_errors import EmailMissing
 from workers.protocol.ids import new_id
 
 FIELDS = frozenset({"tier", "region", "hardware", "probe", "experience"})
@@ -50,8 +51,10 @@ def save_draft(user: User, data: dict[str, Any], now: datetime) -> Application:
 def submit(user: User, data: dict[str, Any], now: datetime) -> Application:
     """Hand in an application, or again after a rejection. `data`: tier, region, hardware, probe, experience.
 
-    Raises ApplicationClosed where one is under review or approved.
+    Raises ApplicationClosed where one is under review or approved, or EmailMissing for an account without an address.
     """
+    if not user.email:
+        raise EmailMissing
     application = open_application(user, now)
     if not application.move(ApplicationStatus.SUBMITTED, submitted_at=now, reason="", criterion="", **data):
         raise ApplicationClosed

@@ -18,7 +18,6 @@ from apps.operators import applications, tiers
 from apps.operators.models import Application, ApplicationStatus, EnrolmentToken, Node, NodeStatus, Operator
 
 CAUSES_AFTER = timedelta(minutes=2)
-EVENTS_SHOWN = 50
 TRANSFERS_SHOWN = 20
 CLOCK = gettext_lazy("The machine's clock is more than 30 s off: turn on time synchronisation, then try again.")
 NOT_ENROLLED = (
@@ -173,53 +172,15 @@ def earnings(user: User, now: datetime) -> dict[str, int]:
     )
 
 
-def node_context(node: Node) -> dict[str, Any]:
-    """One node: facts, lanes, keys, history, and what may be done to it."""
-    return {
-        "node": node,
-        "facts": machine_of(node),
-        "lanes": [{"name": lane, "slots": slots, "free": free_slots(node, lane)} for lane, slots in node.lanes.items()],
-        "keys": [(_("Key id"), node.kid), (_("Signing key"), node.sign_public), (_("Sealing key"), node.seal_public)],
-        "events": list(node.events.all()[:EVENTS_SHOWN]),
-        "is_draining": node.status == NodeStatus.DRAINING,
-        "can_drain": node.status in {NodeStatus.ONLINE, NodeStatus.DEGRADED},
-        "can_revoke": node.status != NodeStatus.REVOKED,
-    }
-
-
-def free_slots(node: Node, lane: str) -> int | None:
-    """Free slots of a lane by the newest heartbeat; None where none has come."""
-    return node.free_slots.get(lane) if node.last_seen_at else None
-
-
-def machine_of(node: Node) -> list[tuple[str, Any]]:
-    """What the probe measured and the heartbeats say, as name and value."""
-    probe = node.probe
-    unknown = _("not reported")
-    memory = probe.get("memory_gb")
-    gpu_memory = probe.get("gpu_memory_mb")
-    return [
-        (_("Device"), probe.get("gpu_name") or probe.get("cpu_name") or unknown),
-        (_("GPU type"), probe.get("gpu_type") or unknown),
-        (_("GPU memory"), f"{gpu_memory} MiB" if gpu_memory else _("none")),
-        (_("CPU cores"), probe.get("cpu_cores") or unknown),
-        (_("Memory"), f"{memory} GB" if memory else unknown),
-        (_("Speed, measured"), f"{node.gflops} GFLOPS float32" if node.gflops else unknown),
-        (_("Frameworks"), ", ".join(probe.get("frameworks", [])) or unknown),
-        (_("Models"), ", ".join(node.served_models) or _("all that fit")),
-        (_("Load"), f"{node.load} %" if node.last_seen_at else unknown),
-        (_("Clock offset"), f"{node.clock_offset_ms} ms" if node.last_seen_at else unknown),
-        (_("Reputation"), node.reputation),
-    ]
-
-
 def wallet_context(user: User) -> dict[str, Any]:
     """Balance, holds, stake, bound keys, and the newest transfers with the sign they have for this account."""
     account = accounts.wallet(user)
     transfers = Transfer.objects.touching([account]).select_related("debit", "credit", "sealing")[:TRANSFERS_SHOWN]
     faucet = Transfer.objects.filter(credit=account, kind__startswith="faucet.")
+    wallets = list(user.wallets.all())
     return {
-        "wallets": list(user.wallets.all()),
+        "wallets": wallets,
+        "addresses": [wallet.address for wallet in wallets],
         "balance_units": account.balance,
         "held_units": accounts.held(user),
         "stake_units": accounts.stake(user).balance,

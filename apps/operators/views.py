@@ -14,9 +14,10 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from apps.core.errors import MeshError
 from apps.core.models import User
 from apps.ledger import amounts
-from apps.operators import applications, enrolment, installing, nodes, presentation, stakes, tiers
+from apps.operators import applications, enrolment, installing, presentation, stakes, tiers
 from apps.operators.forms import ApplicationForm, NodeNameForm
-from apps.operators.models import EnrolmentToken, Node, Operator
+from apps.operators.models import EnrolmentToken, Operator
+from apps.operators.wallet_errors import EmailMissing
 from workers.protocol.clock import utcnow
 
 FORM_METHODS = ["GET", "HEAD", "POST"]
@@ -64,6 +65,9 @@ def keep(request: HttpRequest, user: User, form: ApplicationForm) -> bool:
         messages.success(request, _("The report was read; its values stand in the form."))
     elif "read" in request.POST:
         form.add_error("probe", _("Paste the report, or choose it as a file."))
+        return False
+    elif valid and not user.email:
+        form.add_error(None, EmailMissing().detail)
         return False
     elif valid:
         applications.submit(user, form.application(), utcnow())
@@ -152,43 +156,3 @@ def register_waiting(request: HttpRequest, token_id: str) -> HttpResponse:
     tokens = EnrolmentToken.objects.select_related("node").filter(operator__user=person(request))
     context = presentation.waiting(get_object_or_404(tokens, pk=token_id), utcnow())
     return render(request, "operators/parts/waiting.html", context)
-
-
-def own_node(request: HttpRequest, node_id: str) -> Node:
-    """The node, where the user may see its insides; 404 otherwise."""
-    return get_object_or_404(Node.objects.visible_to(request.user).select_related("operator__user"), pk=node_id)
-
-
-@login_required
-@require_GET
-def node_detail(request: HttpRequest, node_id: str) -> HttpResponse:
-    """One node: state, reason, next step, lanes, keys, history."""
-    return render(request, "operators/node.html", presentation.node_context(own_node(request, node_id)))
-
-
-@login_required
-@require_GET
-def node_live(request: HttpRequest, node_id: str) -> HttpResponse:
-    """The changing part alone."""
-    return render(request, "operators/parts/node.html", presentation.node_context(own_node(request, node_id)))
-
-
-@login_required
-@require_POST
-def node_action(request: HttpRequest, node_id: str, action: str) -> HttpResponse:
-    """Drain, resume or revoke."""
-    node = own_node(request, node_id)
-    now = utcnow()
-    try:
-        if action == "drain":
-            moved = nodes.drain(node, now=now)
-        elif action == "resume":
-            moved = nodes.resume(node, now=now)
-        else:
-            moved = nodes.revoke(node, reason=_("Revoked by %(who)s.") % {"who": person(request)}, now=now)
-    except MeshError as error:
-        messages.error(request, error.detail)
-    else:
-        if not moved:
-            messages.error(request, _("The node changed its state meanwhile; nothing was done."))
-    return redirect("node_detail", node_id=node.pk)

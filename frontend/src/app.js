@@ -6,18 +6,21 @@ import { startClocks } from "./clock.js";
 import { copyButton, menu, tabs, themeSwitch, toast } from "./components.js";
 import { startDialogs } from "./dialogs.js";
 import { startLive } from "./live.js";
+import { signedOrder } from "./orders.js";
 import { passkey, saveText } from "./passkeys.js";
 import { startShortcuts } from "./shortcuts.js";
-import { walletMaker } from "./wallet.js";
+import { walletEntry, walletKeeper } from "./wallet.js";
 
 Alpine.data("copyButton", copyButton);
 Alpine.data("menu", menu);
 Alpine.data("passkey", passkey);
 Alpine.data("saveText", saveText);
+Alpine.data("signedOrder", signedOrder);
 Alpine.data("tabs", tabs);
 Alpine.data("themeSwitch", themeSwitch);
 Alpine.data("toast", toast);
-Alpine.data("walletMaker", walletMaker);
+Alpine.data("walletEntry", walletEntry);
+Alpine.data("walletKeeper", walletKeeper);
 window.Alpine = Alpine;
 Alpine.start();
 

@@ -112,7 +112,7 @@ def test_a_first_wallet_claims_ten_once(client: Client, applicant: User, platfor
     bound = bind(client, key, message)
     assert (bound["address"], bound["claimed"]) == (fingerprint(key.public), "10")
     assert accounts.balance(applicant) == 10 * 10**8
-    assert bind(client, key, message)["code"] == "wallet_refused"
+    assert bind(client, key, message)["code"] == "challenge_used"
     second = bind(client, SigningKey.generate(), client.get("/api/v1/wallets/challenge").json()["message"])
     assert second["claimed"] == "0"
     assert accounts.balance(applicant) == 10 * 10**8
@@ -124,8 +124,8 @@ def test_a_wallet_of_somebody_else_or_a_forged_proof_is_refused(
     key = SigningKey.generate()
     client.force_login(applicant)
     message = client.get("/api/v1/wallets/challenge").json()["message"]
-    assert bind(client, key, {**message, "user": admin.pk})["code"] == "wallet_refused"
-    assert bind(client, key, {**message, "net": "another"})["code"] == "wallet_refused"
+    assert bind(client, key, {**message, "user": admin.pk})["code"] == "proof_foreign"
+    assert bind(client, key, {**message, "net": "another"})["code"] == "proof_wrong_network"
     assert bind(client, key, message)["claimed"] == "10"
     client.force_login(admin)
     theirs = client.get("/api/v1/wallets/challenge").json()["message"]

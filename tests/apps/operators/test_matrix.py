@@ -30,6 +30,7 @@ PAGES: dict[str, tuple[object, ...]] = {
     "/keys": ("L", 200, 200, 200, 200),
     "/wallet": ("L", 200, 200, 200, 200),
     "/wallet/live": ("L", 200, 200, 200, 200),
+    "/wallet/welcome": ("L", 200, 200, 200, 200),
     "/api/v1/me": (401, 200, 200, 200, 200),
     "/api/v1/application": (401, 200, 200, 200, 404),
     "/api/v1/nodes": (200, 200, 200, 200, 200),
@@ -45,6 +46,9 @@ ACTIONS: dict[str, tuple[object, ...]] = {
     "/api/v1/wallets": (401, 400, 400, 400, 400),
     "/api/v1/application": (401, 400, 400, 400, 400),
     "/api/v1/faucet/claim": (401, 400, 400, 400, 400),
+    "/api/v1/auth/wallet/challenge": (400, 400, 400, 400, 400),
+    "/api/v1/auth/wallet": (400, 400, 400, 400, 400),
+    "/api/v1/auth/wallet/session": (400, 400, 400, 400, 400),
 }
 
 

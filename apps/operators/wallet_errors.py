@@ -1,0 +1,68 @@
+"""What wallets and Ethereum addresses meet.
+
+OperatorError
+├── EmailMissing
+└── WalletRefused
+    ├── ProofMalformed, ProofWrongNetwork, ProofWrongPurpose, ProofForeign
+    ├── SignatureWrong
+    └── ChallengeUnknown, ChallengeExpired, ChallengeUsed
+"""
+
+from apps.operators.errors import OperatorError, WalletRefused
+
+
+class EmailMissing(OperatorError):
+    """Operators are written to: add an e-mail address to your account first."""
+
+    code = "email_missing"
+
+
+class ProofMalformed(WalletRefused):
+    """That is not a signed challenge: a public key, a signature and the message, as the challenge was given."""
+
+    code = "proof_malformed"
+
+
+class ProofWrongNetwork(WalletRefused):
+    """The message was signed for another network."""
+
+    code = "proof_wrong_network"
+    status = 403
+
+
+class ProofWrongPurpose(WalletRefused):
+    """The message was signed for another purpose than this. Ask for a new challenge."""
+
+    code = "proof_wrong_purpose"
+    status = 403
+
+
+class ProofForeign(WalletRefused):
+    """The challenge was made for another account. Ask for a new one."""
+
+    code = "proof_foreign"
+    status = 403
+
+
+class SignatureWrong(WalletRefused):
+    """The signature does not fit the message and the key."""
+
+    code = "signature_wrong"
+
+
+class ChallengeUnknown(WalletRefused):
+    """The challenge is none of ours, or was changed, or is long over. Ask for a new one."""
+
+    code = "challenge_unknown"
+
+
+class ChallengeExpired(WalletRefused):
+    """The challenge has expired. Ask for a new one."""
+
+    code = "challenge_expired"
+
+
+class ChallengeUsed(WalletRefused):
+    """The challenge was used before. Ask for a new one."""
+
+    code = "challenge_used"
