@@ -104,7 +104,7 @@ class NewUserForm(UserCreationForm):  # type: ignore[misc]
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin, ListAdmin):  # type: ignore[type-arg]
+class UserAdmin(DjangoUserAdmin, ListAdmin):  # type: ignore[misc,type-arg]
     """People and what they may do."""
 
     form = UserChangeForm

@@ -151,7 +151,7 @@ def report_given(data: QueryDict | None, files: Mapping[str, Any] | None) -> str
     upload = (files or {}).get("probe_file")
     if isinstance(upload, UploadedFile):
         return bytes(upload.read(hardware.MAX_BYTES + 1)) or b" "
-    return str((data or {}).get("probe", "")).strip()
+    return str(data.get("probe", "")).strip() if data is not None else ""
 
 
 class NodeNameForm(forms.Form):

@@ -13,13 +13,14 @@ class PoolConfig(AppConfig):
     def ready(self) -> None:
         from apps.core import live
         from apps.ledger import faucet, holds, rewards
-        from apps.operators import account_deletion, account_export, limits, nodes
+        from apps.operators import account_deletion, account_export, bans, limits, nodes
         from apps.pool import account, kinds, node_rewards, node_states
         from apps.pool.models import Job, Task
 
         kinds.register(kinds.Embed())
         kinds.register(kinds.Generate())
         nodes.follow(node_states.followed)
+        bans.follow(node_states.ban_changed)
         limits.follow(node_states.limited)
         holds.keep_while("job", Task.objects.holds_in_use)
         rewards.register(node_rewards.work_between)

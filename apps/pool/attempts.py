@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from apps.core import parameters
+from apps.operators import reputation
+from apps.operators.models import ReputationKind
 from apps.pool import hints, log, progress
 from apps.pool.models import HELD, OPEN_ATTEMPTS, Attempt, AttemptStatus, Job, Purpose, Task, TaskStatus
 from apps.pool.ordering import raised
@@ -25,7 +27,7 @@ def end(job: Job, task: Task, why: End, now: datetime) -> bool:
     The task waits again with raised priority, for another node first; or it is FAILED after the last attempt that
     counts, or CANCELLED if its job has ended meanwhile.
     """
-    failures = task.failures + why.counted
+    failures, held_by = task.failures + why.counted, task.node_id
     last = failures >= parameters.get("pool.max_attempts")
     if job.is_final:
         moved = progress.move(task, HELD, TaskStatus.CANCELLED, failures=failures, completed_at=now)
@@ -56,6 +58,9 @@ def end(job: Job, task: Task, why: End, now: datetime) -> bool:
         )
     if not moved:
         return False
+    if why.counted and job.purpose == Purpose.REQUEST and held_by is not None:
+        kind = ReputationKind.FAILED if why.status == AttemptStatus.FAILED else ReputationKind.ABANDONED
+        reputation.record(held_by, kind, now, f"{task.pk}: {why.code}")
     Attempt.objects.filter(task=task, number=task.attempt, status__in=OPEN_ATTEMPTS).update(
         status=why.status, ended_at=now, counted=why.counted, code=why.code, detail=why.detail
     )

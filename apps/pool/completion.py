@@ -14,7 +14,8 @@ from django.db.models.functions import Coalesce, Greatest
 from apps.core import platform_keys
 from apps.ledger import accounts, holds, settlement
 from apps.models import catalog
-from apps.operators.models import Node
+from apps.operators import reputation
+from apps.operators.models import Node, ReputationKind
 from apps.pool import attempts, hints, judging, kinds, log, progress, vault
 from apps.pool.errors import NotAssigned, ResultRefused
 from apps.pool.models import HELD, Attempt, AttemptStatus, Job, Purpose, Result, Task, TaskStatus
@@ -179,6 +180,8 @@ def _accept(task: Task, accepted: Accepted, node: Node, now: datetime) -> Outcom
     line = {"node": node.pk, "attempt": task.attempt, "index": task.index, "duration_ms": accepted.body.duration_ms}
     log.write([log.Line("task.completed", task.pk, job.pk, line)], now)
     progress.advance(job, now, done=1)
+    if job.purpose == Purpose.REQUEST:
+        reputation.record(node.pk, ReputationKind.SUCCESS, now, task.pk)
     # Last, since the network's own accounts stay locked from here until the commit.
     if job.hold_id is not None:
         _pay(job.hold_id, task, node, now)

@@ -13,8 +13,9 @@ from typing import Any
 from django.db import connection
 from redis.exceptions import RedisError
 
+from apps.core import parameters
 from apps.operators.models import Node
-from apps.pool import broker, presence, sealing
+from apps.pool import broker, hints, presence, sealing
 from apps.pool.models import Payload, Task, TaskStatus
 from apps.pool.take import Assignment, take
 from workers.protocol.clock import utcnow
@@ -27,8 +28,10 @@ AGAIN_S = 15.0
 WORK_EVERY_S = 5.0
 MOST_PENDING = 10_000
 Key = tuple[str, str, int]
+BOUNDS = {"low": "priority", "idle": "work"}
 
-# Lanes with a free slot, for which there is work; the emptiest first, so that work spreads.
+# Lanes with a free slot, for which there is work: nodes of a low reputation last, the emptiest first, so that work
+# spreads, and among equals the best first.
 _FREE = """
 WITH pending AS MATERIALIZED (
     SELECT r.id FROM pool_requirementclass r
@@ -40,11 +43,13 @@ SELECT n.id, l.key, n.transport, l.value::int - coalesce(h.n, 0) AS free
 FROM operators_node n
 CROSS JOIN LATERAL jsonb_each_text(n.lanes) l
 LEFT JOIN held h ON h.node_id = n.id AND h.lane = l.key
-WHERE n.status IN ('online', 'self_test') AND n.transport <> 'http' AND l.value::int > coalesce(h.n, 0)
+WHERE n.status IN ('online', 'self_test')
+  AND (n.status = 'self_test' OR n.reputation >= %(idle)s) AND n.transport <> 'http' AND l.value::int > coalesce(h.n, 0)
   AND EXISTS (
       SELECT 1 FROM pool_nodeclass c JOIN pending p ON p.id = c.requires_id WHERE c.node_id = n.id AND c.lane = l.key
   )
-ORDER BY coalesce(h.n, 0)::float / l.value::int, n.last_seen_at DESC NULLS LAST, n.id
+ORDER BY n.reputation < %(low)s, coalesce(h.n, 0)::float / l.value::int, n.reputation DESC,
+         n.last_seen_at DESC NULLS LAST, n.id
 """
 
 
@@ -113,7 +118,8 @@ class Post:
 def free_slots() -> list[tuple[str, str, str, int]]:
     """(node id, lane, transport, free slots) wherever there is work for a free slot."""
     with connection.cursor() as cursor:
-        cursor.execute(_FREE)
+        bounds = {name: parameters.get(f"reputation.{bound}_below") for name, bound in BOUNDS.items()}
+        cursor.execute(_FREE, bounds)
         return list(cursor.fetchall())
 
 
@@ -123,7 +129,13 @@ def assigned(node_id: str, lane: str, now: datetime) -> list[tuple[str, Assignme
 
 
 def refill(node: Node, now: datetime) -> int:
-    """Give a broker's node that has just done something its next tasks, without a dispatcher's round between."""
+    """Give a broker's node that has just done something its next tasks, without a dispatcher's round between.
+
+    One of a low reputation has to wait for that round, so that others come first.
+    """
+    if node.reputation < parameters.get("reputation.priority_below"):
+        hints.wake()
+        return 0
     taken = [one for lane in node.lanes for one in assigned(node.pk, lane, now)]
     publish(taken)
     return len(taken)

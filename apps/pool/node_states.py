@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 
 from apps.core import parameters
 from apps.core.errors import MeshError
+from apps.operators import bans
 from apps.operators.models import NODE_TRANSITIONS, Node, NodeStatus
 from apps.pool import broker, classes, hints, leases, presence, self_tests
 from apps.pool.models import Task
@@ -267,4 +268,14 @@ def followed(node_id: str, status: NodeStatus, now: datetime) -> None:
     }
     if status in told:
         presence.tell(node_id, *told[status], now)
+    hints.wake()
+
+
+def ban_changed(node_id: str, notice: bans.Notice | None, now: datetime) -> None:
+    """A ban began or ended for a node: tell it. Its next heartbeat would tell it as well, and its work is swept up."""
+    if notice is None:
+        presence.tell(node_id, "control.unbanned", {}, now)
+    else:
+        presence.tell(node_id, "control.banned", notice.as_dict(), now)
+        presence.hang_up(node_id)
     hints.wake()

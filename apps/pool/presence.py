@@ -29,6 +29,8 @@ CONTROLS = {
     "control.revoked",
     "control.work",
     "control.parameters",
+    "control.banned",
+    "control.unbanned",
     "control.limits",
 }
 SOCKETS = "pool:sockets"

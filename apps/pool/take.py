@@ -40,6 +40,7 @@ WITH classes AS MATERIALIZED (
     JOIN {Node._meta.db_table} n ON n.id = c.node_id
     JOIN {Operator._meta.db_table} o ON o.id = n.operator_id
     WHERE c.node_id = %(node)s AND c.lane = %(lane)s AND n.revoked_at IS NULL AND o.status = 'active'
+      AND (c.self_test OR n.reputation >= %(reputation)s)
       AND (n.status = '{NodeStatus.ONLINE.value}' OR (n.status = '{NodeStatus.SELF_TEST.value}' AND c.self_test))
 ), free AS MATERIALIZED (
     SELECT least(%(n)s, max(slots) - (
@@ -85,7 +86,8 @@ FROM taken t JOIN picked p USING (id) JOIN pool_job j ON j.id = t.job_id ORDER B
 def take(node_id: str, lane: str, n: int, now: datetime) -> list[Assignment]:
     """Assign up to `n` tasks to the node's lane, best first; never more than the lane has free slots.
 
-    Nothing for a node that is not online, or whose operator is suspended; a node in self-test gets its self-tests.
+    Nothing for a node that is not online, or whose operator is suspended, or whose reputation is used up; a
+    node in self-test gets its self-tests.
     """
     n = min(n, MOST)
     if n < 1:
@@ -95,6 +97,7 @@ def take(node_id: str, lane: str, n: int, now: datetime) -> list[Assignment]:
         "lane": lane,
         "n": n,
         "now": now,
+        "reputation": parameters.get("reputation.work_below"),
         "floor": parameters.get("pool.lease_floor_s"),
         "deadline": now + timedelta(seconds=parameters.get("pool.attempt_deadline_s")),
         "ids": [new_id("att", now) for _ in range(n)],

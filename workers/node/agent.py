@@ -38,6 +38,8 @@ RESTART_BACK_OFF_S = (0.5, 30.0)
 VERSION = 1
 # The lane process that serves scans and consensus beside the inference lanes.
 SIDE = "side"
+BANNED = "banned"
+BAN_NEXT_STEP = "Its operator can appeal on the site's page of bans."
 
 
 @dataclass
@@ -87,7 +89,11 @@ class Agent:
 
     def draining(self) -> bool:
         """Whether no new work is wanted."""
-        return self.stopping.is_set() or bool(self.holds) or bool(self.state.fact("draining", False))
+        return self.stopping.is_set() or bool(self.holds) or self.told_to_drain()
+
+    def told_to_drain(self) -> bool:
+        """Whether somebody drains this node, or a ban keeps it out."""
+        return bool(self.state.fact("draining", False) or self.state.fact(BANNED, None))
 
     def control(self, kind: str, body: dict[str, Any]) -> None:
         """Act on a control message of the platform."""
@@ -97,12 +103,25 @@ class Agent:
             self.state.set_fact("draining", True)
         elif kind == "control.resume":
             self.state.set_fact("draining", False)
+        elif kind in {"control.banned", "control.unbanned"}:
+            self.take_ban(body or None)
         elif kind == "control.limits":
             self.take_limits(body["limits"])
         elif kind == "control.revoked":
             self.revoked = str(body.get("reason", "revoked"))
             self.stopping.set()
         self.beat_now.set()
+
+    def take_ban(self, notice: dict[str, Any] | None) -> None:
+        """A ban that stands, or none: while one does, no work is taken."""
+        if notice == self.state.fact(BANNED, None):
+            return
+        self.state.set_fact(BANNED, notice)
+        if notice is None:
+            logger.info("No ban stands any more; taking work again")
+        else:
+            told = {"ban": notice["ban"], "reason": notice["reason"], "next_step": BAN_NEXT_STEP}
+            logger.error("This node is banned and takes no work", extra=told)
 
     def take_limits(self, said: dict[str, Any] | None) -> None:
         """What the node's page says; what this machine cannot read is not taken."""
@@ -166,6 +185,7 @@ class Agent:
         self.state.set_fact("last_heartbeat_at", utcnow().isoformat())
         self.state.cancel(reply.get("cancel", []))
         self.take_limits(reply.get("limits"))
+        self.take_ban(reply.get("banned"))
         if reply.get("key_list_version", 0) > keys.version:
             self.identity = refresh_keys(self.config.directory, self.identity)
         self.post_kept_results()

@@ -25,7 +25,7 @@ def serve(runner: Runner, lane: str) -> None:
     signal.signal(signal.SIGTERM, stop)
     pause = BACK_OFF_S[0]
     while not stopping.is_set():
-        if runner.state.fact("draining", False) or runner.state.fact("held", []):
+        if any(runner.state.fact(name, None) for name in ("draining", "held", "banned")):
             stopping.wait(1.0)
             continue
         asked = time.monotonic()

@@ -23,6 +23,8 @@ CONTROLS = {
     "control.revoked",
     "control.work",
     "control.parameters",
+    "control.banned",
+    "control.unbanned",
     "control.limits",
 }
 BACK_OFF_S = (0.2, 15.0)

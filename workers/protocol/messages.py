@@ -172,6 +172,18 @@ class ControlResume(Body):
     """Take work again."""
 
 
+class ControlBanned(Body):
+    """The node is kept out while a ban stands: its id, why, and until when (unix ms; None without an end)."""
+
+    ban: Word
+    reason: Text
+    ends_at: Count | None
+
+
+class ControlUnbanned(Body):
+    """No ban stands against the node any more."""
+
+
 class ControlRevoked(Body):
     """The node's keys count no longer."""
 
@@ -206,6 +218,7 @@ class PlatformHeartbeat(Body):
     key_list_version: Count
     heartbeat_s: Count
     limits: NodeLimits | None = None
+    banned: ControlBanned | None = None
 
 
 class ScanRun(Body):
@@ -292,6 +305,8 @@ KINDS: dict[str, type[Body]] = {
     "control.drain": ControlDrain,
     "control.resume": ControlResume,
     "control.revoked": ControlRevoked,
+    "control.banned": ControlBanned,
+    "control.unbanned": ControlUnbanned,
     "control.work": ControlWork,
     "control.parameters": ControlParameters,
     "control.limits": ControlLimits,

@@ -6,6 +6,7 @@ import msgspec
 from django.http import HttpRequest, HttpResponse
 
 from apps.core import parameters, platform_keys
+from apps.operators import bans
 from apps.operators.models import NodeStatus
 from apps.pool import broker, leases, node_states, presence
 from apps.pool.node_api.http import answer, envelope_of
@@ -63,14 +64,17 @@ def running(body: NodeHeartbeat) -> list[str]:
 
 def reply(envelope: Envelope, pending: int, gone: list[str], now: datetime) -> dict[str, object]:
     """Signed, since a node corrects its clock and drops work by it."""
+    banned = bans.refused(now, node_id=envelope.sender)
     body: dict[str, object] = {
         "time": unix_ms(now),
         "pending": pending,
         "cancel": gone,
-        "drain": directory.state(envelope.sender) in NO_WORK,
+        "drain": banned is not None or directory.state(envelope.sender) in NO_WORK,
         "key_list_version": key_list_version(),
         "heartbeat_s": parameters.get("pool.heartbeat_s"),
     }
+    if banned is not None:
+        body["banned"] = banned.as_dict()
     if (limits := directory.limits(envelope.sender)) is not None:
         body["limits"] = limits
     return sign_envelope(

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar, cast
 
 from apps.core import platform_keys
+from apps.operators import bans
 from apps.operators.models import Node, NodeStatus, RetiredKey
 from apps.pool.node_api.errors import KeyRetired, NodeRevoked
 from apps.pool.replay import DatabaseReplayGuard
@@ -13,7 +14,7 @@ from workers.protocol.clock import utcnow
 from workers.protocol.envelope import SKEW_MS, Envelope, KnownKey, open_envelope
 from workers.protocol.errors import Replayed
 from workers.protocol.keys import unb64
-from workers.protocol.messages import KINDS, Body, decode_body
+from workers.protocol.messages import KINDS, Body, NodeHeartbeat, decode_body
 
 PLATFORM = "platform"
 M = TypeVar("M", bound=Body)
@@ -102,6 +103,9 @@ def open_from_node(raw: dict[str, Any], kind: type[M], now: datetime, *, durable
     )
     body = decode_body(name, envelope.body)
     refuse_revoked(envelope.sender)
+    # A heartbeat is answered all the same, since its answer is what tells the node.
+    if kind is not NodeHeartbeat:
+        bans.refuse(now, node_id=envelope.sender)
     if durable and DatabaseReplayGuard().seen(envelope.sender, envelope.id, envelope.expires_at + SKEW_MS):
         raise Replayed
     return envelope, cast(M, body)
