@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from apps.trading.models import Candle, Decision, EquityMark, Source, TradingState
-from apps.trading.risk import check_order, decide_signal, exits_due, states
+from apps.trading.risk import check_order, decide_signal, exits_due, rules, states
 from tests.apps.trading.risk import cast
 from tests.apps.trading.risk.cast import BTC, ETH, NOW, SOL, later
 
@@ -149,3 +149,65 @@ def test_the_score_weighs_five_risks(govern: Govern) -> None:
     assert decide(SOL, 0.99, 1).rule == "cooldown"
     refused = decide(SOL, 0.99, 1800)
     assert refused.rule == "score"
+
+
+def drawn_down(govern: Govern) -> Decision:
+    cast.lost("15000", later(-7 * 86_400))
+    return decide(ETH)
+
+
+def broken(govern: Govern) -> Decision:
+    exits_due(later(-1800), NOW)
+    EquityMark.objects.update(pnl_usd=6000)
+    return decide()
+
+
+def worthless(govern: Govern) -> Decision:
+    govern(fee_bp=20, require_positive_ev=False)
+    return decide()
+
+
+def concentrated(govern: Govern) -> Decision:
+    govern(institutional__correlation_bp=10_000, institutional__reject_score=100)
+    cast.position(BTC, 60, 100, now=later(-7200))
+    return decide(BTC)
+
+
+def alike(govern: Govern) -> Decision:
+    history(SOL, lambda n: 2 * calm(n))
+    cast.position(BTC, now=later(-7200))
+    return decide(SOL)
+
+
+def risky(govern: Govern) -> Decision:
+    govern(institutional__reject_score=60)
+    history(SOL, lambda n: 0.1 * (n % 2))
+    return decide(SOL, 0.99)
+
+
+REFUSED: dict[str, Callable[[Govern], Decision]] = {
+    "drawdown": drawn_down,
+    "breaker": broken,
+    "kelly": worthless,
+    "position_limit": concentrated,
+    "correlation": alike,
+    "score": risky,
+}
+
+
+def test_every_rule_of_the_profile_has_a_scene_that_it_refuses() -> None:
+    assert set(REFUSED) == {rule.name for rule in rules.RULES if rule.limit is not None}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_the_scene_is_refused_by_that_rule(name: str, govern: Govern) -> None:
+    assert REFUSED[name](govern).rule == name
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_without_the_rule_only_a_size_of_nothing_is_still_refused(
+    name: str, govern: Govern, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rules, "RULES", tuple(rule for rule in rules.RULES if rule.name != name))
+    # Where Kelly says not to enter, its size is nothing as well.
+    assert REFUSED[name](govern).rule == ("min_trade" if name == "kelly" else "allowed")
