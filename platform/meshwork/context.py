@@ -61,7 +61,12 @@ GROUPS = (
     ),
     Group(
         _("Account"),
-        (Entry("/keys", _("API keys"), "key-round"), Entry("/wallet", _("Wallet"), "wallet")),
+        (
+            Entry("/wallet", _("Wallet"), "wallet"),
+            Entry("/rewards", _("Stake and rewards"), "coins"),
+            Entry("/mandates", _("Mandates"), "scale"),
+            Entry("/keys", _("API keys"), "key-round"),
+        ),
     ),
 )
 PUBLIC = (

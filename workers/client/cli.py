@@ -14,6 +14,7 @@ from workers.client import (
     account_commands,
     audit_commands,
     job_commands,
+    money_commands,
     node_commands,
     scan_command,
     verify_command,
@@ -32,6 +33,8 @@ app = typer.Typer(
 )
 app.add_typer(node_commands.app, name="node", help="Run a node on this machine.")
 app.add_typer(job_commands.app, name="job", help="Submit jobs and read their results.")
+for command in ("send", "stake", "unstake", "mandate", "mandates", "revoke"):
+    wallet_commands.wallet.command(command)(getattr(money_commands, command))
 app.add_typer(wallet_commands.wallet, name="wallet", help="Ed25519 wallets.")
 app.add_typer(audit_commands.app, name="audit", help="Check the ledger yourself.")
 app.command("login")(account_commands.login)

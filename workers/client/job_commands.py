@@ -43,6 +43,7 @@ def submit(
     chunk_size: Annotated[int, typer.Option("--chunk-size", min=1, help="Texts a chunk.")] = 32,
     chunking: Annotated[str, typer.Option("--chunking", help="none, split-by-paragraph or split-by-size.")] = "none",
     max_chunk: Annotated[int, typer.Option("--max-chunk", min=1, help="Characters a chunk, for --chunking.")] = 2000,
+    mandate: Annotated[str | None, typer.Option("--mandate", help="A mandate (mdt_…) that pays, not you.")] = None,
     quote: Annotated[bool, typer.Option("--quote", help="Show price and feasibility; submit nothing.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the result and print it.")] = False,
     url: Url = None,
@@ -66,6 +67,7 @@ def submit(
         body |= {"chunk_strategy": chunking, "max_chunk_size": max_chunk}
     else:
         raise typer.BadParameter("give a prompt, or a file with --embed")
+    body |= {"mandate": mandate} if mandate else {}
     with credentials.client(url) as mesh:
         if quote:
             print_json(mesh.quote(body))

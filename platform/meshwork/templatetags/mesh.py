@@ -13,14 +13,14 @@ register = template.Library()
 TONES = {
     "good": {
         *{"online", "completed", "settled", "approved", "active", "verified", "accepted", "paid", "sealed", "done"},
-        *{"certified", "filled", "acted", "allow"},
+        *{"certified", "filled", "acted", "allow", "locked"},
     },
     "wait": {
         *{"pending", "queued", "submitted", "degraded", "draining", "self_test", "held", "warning", "unlocking"},
-        *{"reducing", "paused", "partial", "unknown", "prepared"},
+        *{"reducing", "paused", "partial", "unknown", "prepared", "short", "escrowed"},
     },
     "busy": {"running", "claimed", "scheduled", "verifying", "settling", "now", "open"},
-    "bad": {"offline", "failed", "rejected", "revoked", "suspended", "timed_out", "error", "halted"},
+    "bad": {"offline", "failed", "rejected", "revoked", "suspended", "timed_out", "error", "halted", "overdue"},
 }
 TONE_OF = {status: tone for tone, statuses in TONES.items() for status in statuses}
 AGES = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
