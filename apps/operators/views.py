@@ -14,7 +14,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from apps.core.errors import MeshError
 from apps.core.models import User
 from apps.ledger import amounts
-from apps.operators import applications, enrolment, installing, presentation, stakes, tiers
+from apps.operators import applications, earnings, enrolment, installing, presentation, stakes, tiers
 from apps.operators.forms import ApplicationForm, NodeNameForm
 from apps.operators.models import EnrolmentToken, Operator
 from apps.operators.wallet_errors import EmailMissing
@@ -131,6 +131,7 @@ def register(request: HttpRequest) -> HttpResponse:
         messages.info(request, _("Apply first, and lock the stake once you are approved."))
         return redirect("apply")
     form = NodeNameForm(request.POST or None)
+    context["estimate"] = earnings.estimate(operator, None, utcnow())
     if request.method == "POST" and form.is_valid():
         context |= made_token(operator, form)
     return render(request, "operators/register.html", {**context, "form": form})

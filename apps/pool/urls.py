@@ -2,9 +2,10 @@
 
 from django.urls import path
 
-from apps.pool import views
+from apps.pool import idle_views, views
 
 urlpatterns = [
+    path("nodes/<str:node_id>/idle", idle_views.node_idle, name="node_idle"),
     path("jobs", views.jobs, name="jobs"),
     path("jobs/live", views.jobs_live, name="jobs_live"),
     path("jobs/new", views.new_job, name="job_new"),
