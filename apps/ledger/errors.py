@@ -29,7 +29,7 @@ LedgerError
 ├── MandateError
 │   ├── MandateUnknown, MandateDiffers
 │   └── MandateRevoked, MandateExpired, MandateExceeded
-├── AuditRunning
+├── AuditRunning, NotSealed, NotExported
 └── AmountMalformed
     └── AmountNotPositive, AmountTooPrecise, AmountTooLarge
 """
@@ -336,3 +336,17 @@ class AuditRunning(LedgerError):
 
     code = "audit_running"
     status = 409
+
+
+class NotSealed(LedgerError):
+    """The transfer waits for its block. Ask again once it is sealed."""
+
+    code = "not_sealed"
+    status = 409
+
+
+class NotExported(LedgerError):
+    """There is no export yet. One is made with each night's audit, and when staff ask for an audit."""
+
+    code = "not_exported"
+    status = 404

@@ -5,10 +5,10 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from apps.ledger.models import TransferQuerySet
+from apps.ledger.models import Sealing, Transfer, TransferQuerySet
 from workers.protocol.blocks import transfer_leaf
 from workers.protocol.clock import unix_ms
-from workers.protocol.transfers import authorisation_hash
+from workers.protocol.transfers import authorisation_hash, order_of, public
 
 
 class Row(NamedTuple):
@@ -29,6 +29,28 @@ class Row(NamedTuple):
     block: int | None
     position: int | None
     leaf: bytes | None
+
+    @classmethod
+    def of(cls, transfer: Transfer) -> "Row":
+        """A transfer that has its accounts and sealing at hand."""
+        sealing: Sealing | None = getattr(transfer, "sealing", None)
+        return cls(
+            seq=transfer.seq,
+            id=transfer.pk,
+            debit_kind=transfer.debit.kind,
+            debit_owner=transfer.debit.owner,
+            credit_kind=transfer.credit.kind,
+            credit_owner=transfer.credit.owner,
+            amount=transfer.amount,
+            kind=transfer.kind,
+            memo=transfer.memo,
+            at=transfer.at,
+            hold_id=transfer.hold_id,
+            authorisation=transfer.authorisation,
+            block=sealing.block_id if sealing else None,
+            position=sealing.position if sealing else None,
+            leaf=bytes(sealing.leaf) if sealing else None,
+        )
 
     @property
     def payer(self) -> str:
@@ -81,3 +103,15 @@ def public_form(row: Row) -> dict[str, Any]:
 def leaf(row: Row) -> bytes:
     """The transfer's leaf in its block's tree."""
     return transfer_leaf(public_form(row))
+
+
+def shown(transfer: Transfer) -> dict[str, Any]:
+    """The public form with its place and signature; the transfer has its accounts and sealed block at hand."""
+    row = Row.of(transfer)
+    return public(
+        public_form(row),
+        block=row.block,
+        index=row.position,
+        block_signature=transfer.sealing.block.document if row.block is not None else None,
+        order=order_of(row.authorisation),
+    )

@@ -64,6 +64,10 @@ class Account(models.Model):
 class TransferQuerySet(models.QuerySet["Transfer"]):
     """Transfers, by what has become of them."""
 
+    def whole(self) -> "TransferQuerySet":
+        """With accounts and sealed block at hand."""
+        return self.select_related("debit", "credit", "sealing__block")
+
     def pending(self) -> "TransferQuerySet":
         return self.filter(sealing=None)
 

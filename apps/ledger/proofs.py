@@ -4,10 +4,13 @@ from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
+from apps.core import platform_keys
 from apps.ledger.blocks import header_of
+from apps.ledger.errors import NotSealed
 from apps.ledger.leaves import public_form, rows
 from apps.ledger.models import Block, Sealing, Transfer
-from workers.protocol import merkle
+from workers.protocol import ledger_proof, merkle
+from workers.protocol.transfers import order_of
 
 
 def transfer_proof(transfer_id: UUID) -> dict[str, Any] | None:
@@ -23,6 +26,17 @@ def transfer_proofs(transfer_ids: Collection[UUID]) -> list[dict[str, Any]] | No
     if len(heights) < len(wanted):
         return None
     return [proof for height in sorted(set(heights)) for proof in _proofs(height, wanted)]
+
+
+def proof_document(transfer: Transfer) -> dict[str, Any]:
+    """All that it takes to check, offline, that a sealed transfer stands in its block. Raises NotSealed."""
+    found = transfer_proof(transfer.pk)
+    if found is None:
+        raise NotSealed
+    block = block_form(Block.objects.get(pk=found["block"]))
+    path = [bytes.fromhex(step) for step in found["proof"]]
+    order = order_of(transfer.authorisation)
+    return ledger_proof.proof(found["leaf"], found["index"], path, block, order, platform_keys.key_list())
 
 
 def block_form(block: Block) -> dict[str, Any]:

@@ -1,45 +1,99 @@
-"""The explorer: transfers, blocks and the audit, for everybody."""
+"""The explorer: the ledger, its transfers, accounts and blocks, for everybody."""
 
-from functools import partial
+from uuid import UUID
 
-from django.contrib import messages
-from django.contrib.auth.decorators import user_passes_test
-from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.utils.translation import gettext as _
-from django.views.decorators.http import require_POST, require_safe
+from django.urls import reverse
+from django.views.decorators.http import require_safe
 
-from apps.ledger import audit as audits
-from apps.ledger import presentation
-from apps.ledger.errors import AuditRunning
-from apps.ledger.models import AuditRun, Block, Transfer
-from apps.ledger.tasks import audit_ledger
-from workers.protocol.clock import utcnow
-from workers.protocol.ids import parse_uuid
+from apps.core.errors import MeshError
+from apps.ledger import presentation, proofs, search
+from apps.ledger.models import Account, Block, Transfer
+from workers.protocol.ids import parse_uuid, show_uuid
+
+FILTERS = {"account", "kind", "state"}
 
 
 @require_safe
 def ledger(request: HttpRequest) -> HttpResponse:
-    """Figures, the newest blocks, and the transfers that the address asks for."""
-    return render(request, "ledger/ledger.html", presentation.overview(request.GET, request.user))
+    """Figures, the newest blocks and the newest transfers. What asks for transfers is led to their list."""
+    if FILTERS & set(request.GET):
+        return redirect(f"{reverse('transfers')}?{request.GET.urlencode()}")
+    return render(request, "ledger/ledger.html", presentation.overview(request.user))
 
 
 @require_safe
 def ledger_live(request: HttpRequest) -> HttpResponse:
     """The same without the frame, for a page that watches."""
-    return render(request, "ledger/parts/ledger_live.html", presentation.overview(request.GET, request.user))
+    return render(request, "ledger/parts/ledger_live.html", presentation.overview(request.user))
+
+
+@require_safe
+def transfers(request: HttpRequest) -> HttpResponse:
+    """The transfers that the address asks for."""
+    return render(request, "ledger/transfers.html", presentation.transfers(request.GET))
+
+
+@require_safe
+def transfers_live(request: HttpRequest) -> HttpResponse:
+    """The same without the frame."""
+    return render(request, "ledger/parts/transfers_live.html", presentation.transfers(request.GET))
+
+
+def found_transfer(transfer_id: str) -> Transfer:
+    """The transfer of that `txn_…` id or UUID, whole; raises Http404."""
+    try:
+        key = parse_uuid("txn", transfer_id) if "_" in transfer_id else UUID(transfer_id)
+    except ValueError:
+        raise Http404 from None
+    return get_object_or_404(Transfer.objects.whole(), pk=key)
 
 
 @require_safe
 def transfer(request: HttpRequest, transfer_id: str) -> HttpResponse:
     """One transfer by its `txn_…` id."""
+    return render(request, "ledger/transfer.html", presentation.transfer(found_transfer(transfer_id)))
+
+
+@require_safe
+def transfer_proof(request: HttpRequest, transfer_id: str) -> HttpResponse:
+    """The proof that it stands in its block, to keep and to check offline."""
+    found = found_transfer(transfer_id)
     try:
-        key = parse_uuid("txn", transfer_id)
-    except ValueError:
+        document = proofs.proof_document(found)
+    except MeshError:
         raise Http404 from None
-    found = get_object_or_404(Transfer.objects.select_related("debit", "credit", "sealing"), pk=key)
-    return render(request, "ledger/transfer.html", presentation.transfer(found))
+    name = f"proof-{show_uuid('txn', found.pk)}.json"
+    return JsonResponse(document, headers={"Content-Disposition": f'attachment; filename="{name}"'})
+
+
+def found_account(address: str) -> Account:
+    """The account of that address; raises Http404."""
+    kind, _separator, owner = address.partition(":")
+    if "\x00" in address:
+        raise Http404
+    return get_object_or_404(Account, kind=kind, owner=owner)
+
+
+@require_safe
+def account(request: HttpRequest, address: str) -> HttpResponse:
+    """One account by its address."""
+    context = presentation.account(found_account(address), request.GET.get("page"))
+    return render(request, "ledger/account.html", context)
+
+
+@require_safe
+def account_live(request: HttpRequest, address: str) -> HttpResponse:
+    """The same without the frame."""
+    context = presentation.account(found_account(address), request.GET.get("page"))
+    return render(request, "ledger/parts/account_live.html", context)
+
+
+@require_safe
+def chain(request: HttpRequest) -> HttpResponse:
+    """All blocks."""
+    return render(request, "ledger/blocks.html", presentation.chain(request.GET.get("page")))
 
 
 @require_safe
@@ -50,36 +104,7 @@ def block(request: HttpRequest, height: int) -> HttpResponse:
 
 
 @require_safe
-def audit(request: HttpRequest) -> HttpResponse:
-    """What the newest audit found."""
-    return render(request, "ledger/audit.html", presentation.audit(AuditRun.objects.reported().first()))
-
-
-@require_safe
-def audit_live(request: HttpRequest) -> HttpResponse:
-    """The same without the frame."""
-    return render(request, "ledger/parts/audit_live.html", presentation.audit(AuditRun.objects.reported().first()))
-
-
-@require_safe
-def audit_json(request: HttpRequest) -> HttpResponse:
-    """The newest audit's report, to keep."""
-    run = AuditRun.objects.reported().first()
-    if run is None:
-        raise Http404
-    name = f"audit-{run.at:%Y%m%dT%H%M%SZ}.json"
-    return JsonResponse(run.report, headers={"Content-Disposition": f'attachment; filename="{name}"'})
-
-
-@require_POST
-@user_passes_test(lambda user: user.is_staff)
-def run_audit(request: HttpRequest) -> HttpResponse:
-    """Ask for an audit; it runs in the ledger's queue, one at a time."""
-    try:
-        asked = audits.begin(utcnow(), request.user)  # type: ignore[arg-type]
-    except AuditRunning as error:
-        messages.warning(request, error.detail)
-    else:
-        transaction.on_commit(partial(audit_ledger.delay, asked.pk))
-        messages.success(request, _("The audit is queued. This page shows its report once it is done."))
-    return redirect("audit")
+def find(request: HttpRequest) -> HttpResponse:
+    """Go to whatever of the ledger has this id; the site's own search answers for everything else."""
+    wanted = request.GET.get("q", "").strip()
+    return redirect(search.place_of(wanted) or f"{reverse('search')}?{request.GET.urlencode()}")

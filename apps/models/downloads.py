@@ -1,35 +1,15 @@
 """Artifacts by their SHA-256, with ranges."""
 
 import re
-from asyncio import to_thread
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.views.decorators.http import require_safe
 
+from apps.core.streams import pieces, pieces_async
 from apps.models import store
 
 RANGE = re.compile(r"bytes=(\d+)-(\d*)")
-PIECE = 2**20
-
-
-def pieces(path: Path, start: int, end: int) -> Iterator[bytes]:
-    """Bytes `start` to `end`, both included."""
-    with path.open("rb") as file:
-        file.seek(start)
-        left = end - start + 1
-        while left > 0 and (data := file.read(min(PIECE, left))):
-            left -= len(data)
-            yield data
-
-
-async def pieces_async(path: Path, start: int, end: int) -> AsyncIterator[bytes]:
-    """The same without holding up the loop. Given plain pieces, Django would gather the whole file in memory first."""
-    reading = pieces(path, start, end)
-    while data := await to_thread(next, reading, b""):
-        yield data
 
 
 @require_safe

@@ -11,6 +11,7 @@ from django.utils.translation import ngettext
 
 from apps.core import platform_keys
 from apps.core.errors import KeysMissing
+from apps.ledger import search as ledger_search
 from meshwork import figures
 from workers.protocol.clock import utcnow
 
@@ -44,7 +45,6 @@ PLACES = {
     "job": "/jobs/{id}",
     "node": "/nodes/{id}",
     "mdl": "/models/{id}",
-    "txn": "/ledger/transfers/{id}",
     "sig": "/trading/signals/{id}",
     "dec": "/trading/decisions/{id}",
     "rnd": "/trading/rounds/{id}",
@@ -115,14 +115,13 @@ def search(request: HttpRequest) -> HttpResponse:
 
 
 def place_of(identifier: str) -> str | None:
-    """The page of an id or a block's height, if the site has such pages. The page itself says whether it exists."""
+    """The page of an id, if the site has such pages. The page itself says whether it exists."""
+    if found := ledger_search.place_of(identifier):
+        return found
     prefix, _sep, rest = identifier.partition("_")
-    if identifier.isdecimal():
-        place = f"/ledger/blocks/{identifier}"
-    elif prefix in PLACES and rest.isalnum():
-        place = PLACES[prefix].format(id=identifier)
-    else:
+    if prefix not in PLACES or not rest.isalnum():
         return None
+    place = PLACES[prefix].format(id=identifier)
     try:
         resolve(place)
     except Resolver404:

@@ -22,6 +22,16 @@ WALLET = "wallet"
 # What nobody but a wallet's owner can have ordered.
 ORDERED_KINDS = frozenset({"transfer"})
 MOST_PROVIDERS = 64
+_NAMED_BY_MEMO = {
+    "emission": ("emission", "memo"),
+    "reward.epoch": ("epoch", "memo", "owner", "wallet"),
+    "reward.escrow": ("epoch", "memo", "owner", "escrow"),
+    "escrow.release": ("escrow", "owner", "memo"),
+    "slash.escrow": ("slash", "memo"),
+    "slash.burn": ("slash", "memo", "burn"),
+    "slash.treasury": ("slash", "memo", "treasury"),
+    "grant.stake": ("stake-grant", "owner"),
+}
 
 
 def authorisation_hash(authorisation: Mapping[str, Any]) -> str:
@@ -118,7 +128,8 @@ def _ids(form: Mapping[str, Any], order: Mapping[str, Any] | None, net: str) -> 
         yield named("genesis", net, part)
     elif family == "faucet":
         yield named("faucet", part, to_owner)
-    elif form["txType"] == "grant.stake":
-        yield named("stake-grant", to_owner)
+    elif form["txType"] in _NAMED_BY_MEMO:
+        words = [{"memo": form["memo"], "owner": to_owner}.get(word, word) for word in _NAMED_BY_MEMO[form["txType"]]]
+        yield named(*words)
     elif order is not None and form["txType"] in ORDERED_KINDS:
         yield named(form["txType"], order["wallet"], order["document"]["id"])

@@ -18,7 +18,7 @@ from apps.ledger.models import Genesis, Transfer
 from workers.protocol.envelope import sign_document
 from workers.protocol.ledger_export import KIND, Writer
 
-AUDITOR = 5_072_702
+AUDITOR = 5_072_709
 Watch = Callable[[str, int, int], None]
 
 

@@ -8,7 +8,8 @@ from django.db import connections, transaction
 from playwright.sync_api import Browser, expect
 
 from apps.ledger import accounts, audit, blocks
-from apps.ledger.models import Account, Block
+from apps.ledger.ids import named
+from apps.ledger.models import Account, AuditRun, Block
 from apps.ledger.posting import NewTransfer, post_all
 from tests.apps.ledger.cast import NOW, move
 from tests.site.test_pages_browser import VIEWS, Site, browser, faults, listen, site
@@ -27,15 +28,22 @@ def post_now(transfer: NewTransfer) -> None:
 def test_the_explorer_is_accessible(started: Block, ada: Account, site: Site, browser: Browser, view: str) -> None:
     first = move(accounts.system("treasury"), ada, 5, memo="hello")
     post_now(first)
-    audit.record(NOW)
+    audit.execute(audit.begin(NOW).pk, NOW)
+    audit.begin(NOW)
     page = browser.new_context(**VIEWS[view]).new_page()
     heard = listen(page)
     for path in (
         "/ledger",
-        "/ledger?account=nonsense",
+        "/ledger/transfers",
+        "/ledger/transfers?account=nonsense",
         f"/ledger/transfers/{show_uuid('txn', first.id)}",
+        f"/ledger/transfers/{show_uuid('txn', named('genesis', 'meshwork-testnet', 'treasury'))}",
+        f"/ledger/accounts/{ada.address}",
+        "/ledger/accounts/treasury:system",
+        "/ledger/blocks",
         "/ledger/blocks/0",
         "/ledger/audit",
+        f"/ledger/audit/{AuditRun.objects.reported()[0].pk}",
     ):
         assert faults(page, f"{site.url}{path}") == [], path
     assert heard == []
