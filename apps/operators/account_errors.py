@@ -3,7 +3,7 @@
 OperatorError
 ├── AccountObstacle
 │   ├── AccountIsStaff, AccountStaked, AccountHasNodes, AccountHasJobs
-├── AccountGone
+├── AccountGone, SignInAgain
 ├── EmailCodeWrong, EmailCodeExpired, EmailCodeSpent, EmailTaken
 └── MailUnavailable
 """
@@ -50,6 +50,13 @@ class AccountGone(OperatorError):
 
     code = "account_gone"
     status = 410
+
+
+class SignInAgain(OperatorError):
+    """This needs a fresh sign-in. Sign out, sign in again, and do it within five minutes."""
+
+    code = "sign_in_again"
+    status = 403
 
 
 class EmailCodeWrong(OperatorError):

@@ -36,7 +36,7 @@ def security(user: User) -> dict[str, Any]:
     of_type = {row.type: row for row in rows}
     codes = of_type.get(Authenticator.Type.RECOVERY_CODES)
     return {
-        "confirmed": account_email.is_confirmed(user),
+        "unconfirmed": bool(user.email) and not account_email.is_confirmed(user),
         "has_password": user.has_usable_password(),
         "totp": of_type.get(Authenticator.Type.TOTP),
         "passkeys": [passkey(row) for row in rows if row.type == Authenticator.Type.WEBAUTHN],

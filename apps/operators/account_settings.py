@@ -1,10 +1,14 @@
 """The pages of an account's settings: profile, e-mail, security, sessions, data."""
 
+from collections.abc import Callable
 from datetime import datetime
+from functools import wraps
 from typing import Any
 
 from allauth.account.adapter import get_adapter
+from allauth.account.authentication import get_authentication_records
 from allauth.account.decorators import reauthentication_required
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import logout
 from django.contrib.auth.decorators import login_required
@@ -24,13 +28,30 @@ from apps.operators import (
     account_sessions,
     attempts,
 )
-from apps.operators.account_errors import MailUnavailable
+from apps.operators.account_errors import MailUnavailable, SignInAgain
 from apps.operators.account_forms import DeletionForm, EmailCodeForm, EmailForm, ProfileForm
 from apps.operators.errors import OperatorError
 from apps.operators.views import FORM_METHODS, person
 from workers.protocol.clock import utcnow
 
 EXPORTS = 3
+View = Callable[..., HttpResponseBase]
+
+
+def sure(view: View) -> View:
+    """Ask for the password or a second factor, unless it was just given. Who has neither signs in afresh."""
+
+    @wraps(view)
+    def asked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        user = person(request)
+        if not get_adapter().get_reauthentication_methods(user):
+            latest = max((record["at"] for record in get_authentication_records(request, user)), default=0)
+            if utcnow().timestamp() - latest > settings.ACCOUNT_REAUTHENTICATION_TIMEOUT:
+                raise SignInAgain
+        return view(request, *args, **kwargs)
+
+    guarded: View = reauthentication_required(app="allauth.account")(asked)
+    return guarded
 
 
 @login_required
@@ -48,7 +69,7 @@ def profile(request: HttpRequest) -> HttpResponse:
 @login_required
 @never_cache
 @require_http_methods(FORM_METHODS)
-def email(request: HttpRequest) -> HttpResponse:
+def email(request: HttpRequest) -> HttpResponseBase:
     """The address, whether it is confirmed, and the way to another."""
     user, now = person(request), utcnow()
     if request.method == "POST":
@@ -63,8 +84,8 @@ def email(request: HttpRequest) -> HttpResponse:
     return render(request, "account/email_settings.html", context)
 
 
-@reauthentication_required(app="allauth.account")
-def email_asked(request: HttpRequest, now: datetime) -> HttpResponse:
+@sure
+def email_asked(request: HttpRequest, now: datetime) -> HttpResponseBase:
     """Send a code to the address that was typed, or again to the present one."""
     user = person(request)
     form = EmailForm({"email": user.email} if "confirm" in request.POST else request.POST)
@@ -162,7 +183,7 @@ def data(request: HttpRequest) -> HttpResponse:
 @login_required
 @never_cache
 @require_GET
-@reauthentication_required(app="allauth.account")
+@sure
 def export_ready(request: HttpRequest) -> HttpResponse:
     """Where a confirmed person downloads."""
     return render(request, "account/data.html", {"sections": account_presentation.EXPORTED, "ready": True})
@@ -171,7 +192,7 @@ def export_ready(request: HttpRequest) -> HttpResponse:
 @login_required
 @never_cache
 @require_POST
-@reauthentication_required(app="allauth.account")
+@sure
 def export(request: HttpRequest) -> HttpResponseBase:
     """Everything that is held of the person, as one JSON document."""
     user, now = person(request), utcnow()
@@ -185,7 +206,7 @@ def export(request: HttpRequest) -> HttpResponseBase:
 @login_required
 @never_cache
 @require_http_methods(FORM_METHODS)
-@reauthentication_required(app="allauth.account")
+@sure
 def delete(request: HttpRequest) -> HttpResponse:
     """What goes, what stays, what stands in the way, and the typed confirmation."""
     user = person(request)

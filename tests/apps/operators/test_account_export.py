@@ -63,7 +63,7 @@ def test_every_model_that_names_a_person_is_exported_or_known(db: None) -> None:
         },
         *{"Event", "Job", "Ban", "Appeal"},
         # What staff did as staff, and the admin's own log of it, belongs to the network.
-        *{"LogEntry", "ParameterChange", "StateChange"},
+        *{"LogEntry", "ParameterChange", "StateChange", "AuditRun"},
     }
     named = {
         relation.related_model.__name__
