@@ -2,6 +2,7 @@
 
 from apps.operators.models.accounts import ApiKey, Notification, Scope, Wallet
 from apps.operators.models.conduct import Appeal, Ban, BanKind, ReputationChange, ReputationKind
+from apps.operators.models.ethereum import EthereumAddress, NodeBinding
 from apps.operators.models.nodes import (
     NODE_TRANSITIONS,
     EnrolmentToken,
@@ -20,6 +21,7 @@ from apps.operators.models.people import (
     Stake,
     Tier,
 )
+from apps.operators.models.sybil import Join, ShardHost
 
 __all__ = [
     "APPLICATION_TRANSITIONS",
@@ -32,7 +34,10 @@ __all__ = [
     "BanKind",
     "Criterion",
     "EnrolmentToken",
+    "EthereumAddress",
+    "Join",
     "Node",
+    "NodeBinding",
     "NodeEvent",
     "NodeStatus",
     "Notification",
@@ -41,6 +46,7 @@ __all__ = [
     "ReputationKind",
     "RetiredKey",
     "Scope",
+    "ShardHost",
     "Stake",
     "Tier",
     "Wallet",
