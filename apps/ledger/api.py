@@ -23,6 +23,7 @@ from apps.ledger import accounts, amounts, audit, blocks, presentation_audit, pr
 from apps.ledger.errors import GenesisMissing, NotExported
 from apps.ledger.forms import TransferFilter
 from apps.ledger.models import Account, AccountKind, AuditRun, Block, Genesis, Pending, Transfer
+from apps.ledger.search import found_account, found_transfer
 from apps.ledger.serializers import (
     AccountSerializer,
     BlockSerializer,
@@ -34,7 +35,6 @@ from apps.ledger.serializers import (
     TransferFormSerializer,
 )
 from apps.ledger.tasks import audit_ledger
-from apps.ledger.views import found_account, found_transfer
 from workers.protocol.clock import utcnow
 
 FILTERS = [

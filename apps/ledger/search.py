@@ -4,6 +4,8 @@ import re
 from uuid import UUID
 
 from django.db.models import Q
+from django.http import Http404
+from django.shortcuts import get_object_or_404
 from django.urls import reverse
 
 from apps.ledger import signers
@@ -38,6 +40,23 @@ def transfer_id(text: str) -> UUID | None:
         return UUID(text)
     except ValueError:
         return None
+
+
+def found_transfer(transfer_id: str) -> Transfer:
+    """The transfer of that `txn_…` id or UUID, whole; raises Http404."""
+    try:
+        key = parse_uuid("txn", transfer_id) if "_" in transfer_id else UUID(transfer_id)
+    except ValueError:
+        raise Http404 from None
+    return get_object_or_404(Transfer.objects.whole(), pk=key)
+
+
+def found_account(address: str) -> Account:
+    """The account of that address; raises Http404."""
+    kind, _separator, owner = address.partition(":")
+    if "\x00" in address:
+        raise Http404
+    return get_object_or_404(Account, kind=kind, owner=owner)
 
 
 def _block(text: str) -> str | None:

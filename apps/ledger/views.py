@@ -1,7 +1,5 @@
 """The explorer: the ledger, its transfers, accounts and blocks, for everybody."""
 
-from uuid import UUID
-
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -9,8 +7,8 @@ from django.views.decorators.http import require_safe
 
 from apps.core.errors import MeshError
 from apps.ledger import presentation, proofs, search
-from apps.ledger.models import Account, Block, Transfer
-from workers.protocol.ids import parse_uuid, show_uuid
+from apps.ledger.models import Block
+from workers.protocol.ids import show_uuid
 
 FILTERS = {"account", "kind", "state"}
 
@@ -41,25 +39,16 @@ def transfers_live(request: HttpRequest) -> HttpResponse:
     return render(request, "ledger/parts/transfers_live.html", presentation.transfers(request.GET))
 
 
-def found_transfer(transfer_id: str) -> Transfer:
-    """The transfer of that `txn_…` id or UUID, whole; raises Http404."""
-    try:
-        key = parse_uuid("txn", transfer_id) if "_" in transfer_id else UUID(transfer_id)
-    except ValueError:
-        raise Http404 from None
-    return get_object_or_404(Transfer.objects.whole(), pk=key)
-
-
 @require_safe
 def transfer(request: HttpRequest, transfer_id: str) -> HttpResponse:
     """One transfer by its `txn_…` id."""
-    return render(request, "ledger/transfer.html", presentation.transfer(found_transfer(transfer_id)))
+    return render(request, "ledger/transfer.html", presentation.transfer(search.found_transfer(transfer_id)))
 
 
 @require_safe
 def transfer_proof(request: HttpRequest, transfer_id: str) -> HttpResponse:
     """The proof that it stands in its block, to keep and to check offline."""
-    found = found_transfer(transfer_id)
+    found = search.found_transfer(transfer_id)
     try:
         document = proofs.proof_document(found)
     except MeshError:
@@ -68,25 +57,17 @@ def transfer_proof(request: HttpRequest, transfer_id: str) -> HttpResponse:
     return JsonResponse(document, headers={"Content-Disposition": f'attachment; filename="{name}"'})
 
 
-def found_account(address: str) -> Account:
-    """The account of that address; raises Http404."""
-    kind, _separator, owner = address.partition(":")
-    if "\x00" in address:
-        raise Http404
-    return get_object_or_404(Account, kind=kind, owner=owner)
-
-
 @require_safe
 def account(request: HttpRequest, address: str) -> HttpResponse:
     """One account by its address."""
-    context = presentation.account(found_account(address), request.GET.get("page"))
+    context = presentation.account(search.found_account(address), request.GET.get("page"))
     return render(request, "ledger/account.html", context)
 
 
 @require_safe
 def account_live(request: HttpRequest, address: str) -> HttpResponse:
     """The same without the frame."""
-    context = presentation.account(found_account(address), request.GET.get("page"))
+    context = presentation.account(search.found_account(address), request.GET.get("page"))
     return render(request, "ledger/parts/account_live.html", context)
 
 

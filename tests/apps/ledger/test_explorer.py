@@ -153,7 +153,7 @@ def test_an_audit_writes_report_and_export_and_both_are_downloaded(client: Clien
     page = text(client, "/ledger/audit")
     assert "Download the ledger" in page
     assert f"--genesis {Genesis.objects.get().hash}" in page
-    data = b"".join(client.get("/ledger/audit/export.zip"))  # type: ignore[arg-type]
+    data = b"".join(client.get("/ledger/audit/export.zip"))
     kept = Path(runs.exports_folder() / "download.zip")
     kept.write_bytes(data)
     assert verify_export(kept, Pins(Genesis.objects.get().hash)).ok
@@ -322,7 +322,7 @@ def test_the_api_takes_audits_from_staff_alone(
     report = client.get(f"{API}/audit").json()
     assert report["ok"] is True
     assert len(report["state"]) == 64
-    export = b"".join(client.get(f"{API}/audit/export"))  # type: ignore[arg-type]
+    export = b"".join(client.get(f"{API}/audit/export"))
     assert BytesIO(export).read(2) == b"PK"
 
 
