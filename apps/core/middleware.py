@@ -40,8 +40,11 @@ class ErrorPageMiddleware:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        if not isinstance(exception, MeshError):
-            return None
-        if request.path.startswith(("/api/", "/v1/", "/.well-known/")):
-            return problem_response(exception)
-        return render(request, "error.html", {"error": exception}, status=exception.status)
+        return error_response(request, exception) if isinstance(exception, MeshError) else None
+
+
+def error_response(request: HttpRequest, error: MeshError) -> HttpResponse:
+    """A refusal as a page; under the addresses of programs as a problem document."""
+    if request.path.startswith(("/api/", "/v1/", "/.well-known/")):
+        return problem_response(error)
+    return render(request, "error.html", {"error": error}, status=error.status)

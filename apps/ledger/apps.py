@@ -9,6 +9,8 @@ class LedgerConfig(AppConfig):
     verbose_name = "Ledger"
 
     def ready(self) -> None:
-        from apps.core import live
+        from apps.core import inbox, live
+        from apps.ledger import waiting
 
+        inbox.register("audits", waiting.failed_audits)
         live.register_topic("ledger", lambda user, rest: not rest)

@@ -11,7 +11,7 @@ from django.utils.timesince import timesince
 from apps.core import events
 from apps.core.models import User
 from apps.ledger import faucet
-from apps.operators import mail
+from apps.operators import bans, mail
 from apps.operators.errors import ApplicationClosed, ReasonMissing, SelfReview
 from apps.operators.models import Application, ApplicationStatus, Criterion, Operator
 from apps.operators.wallet_errors import EmailMissing
@@ -55,6 +55,7 @@ def submit(user: User, data: dict[str, Any], now: datetime) -> Application:
     """
     if not user.email:
         raise EmailMissing
+    bans.refuse(now, user=user)
     application = open_application(user, now)
     if not application.move(ApplicationStatus.SUBMITTED, submitted_at=now, reason="", criterion="", **data):
         raise ApplicationClosed
@@ -68,8 +69,9 @@ def submit(user: User, data: dict[str, Any], now: datetime) -> Application:
 def approve(application: Application, actor: User, now: datetime) -> Operator:
     """Make the applicant an operator; on a testnet the treasury grants the tier's stake once.
 
-    Raises ApplicationClosed where somebody was faster, SelfReview, or InsufficientFunds of the treasury.
+    Raises ApplicationClosed where somebody was faster, SelfReview, AccountBanned, or InsufficientFunds of the treasury.
     """
+    bans.refuse(now, user=application.user)
     _review(application, ApplicationStatus.APPROVED, actor, now)
     operator = Operator.objects.create(
         id=new_id("op", now),

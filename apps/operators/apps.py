@@ -11,12 +11,17 @@ class OperatorsConfig(AppConfig):
     verbose_name = "Operators"
 
     def ready(self) -> None:
-        from apps.core import live
+        from apps.core import inbox, live
         from apps.ledger import signers
-        from apps.operators import ledger_links
+        from apps.operators import bans, ethereum, ledger_links, waiting
 
         live.register_topic("node", may_watch_node)
+        inbox.register("reviews", waiting.reviews)
+        inbox.register("appeals", waiting.open_appeals)
+        inbox.register("fallen", waiting.fallen)
+        inbox.register("mail", waiting.lost_mail)
         signers.register(ledger_links.signer_of)
+        bans.held_by(ethereum.holders)
 
 
 def may_watch_node(user: Any, node_id: str) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 
-from apps.core import events, parameters
+from apps.core import events
 from apps.core.models import User
 from apps.operators import mail
 from apps.operators.errors import (
@@ -21,7 +21,6 @@ from apps.operators.errors import (
     AddressBanned,
     AlreadyBanned,
     AppealClosed,
-    AppealMissing,
     BanInvalid,
     BanOver,
     NodeBanned,
@@ -221,7 +220,7 @@ def lift(ban: Ban, actor: User, reason: str, now: datetime) -> None:
         raise ReasonMissing
     if actor.pk in concerned(ban.user, ban.node, ban.address):
         raise SelfBan
-    _end(ban, reason.strip(), now, actor)
+    end(ban, reason.strip(), now, actor)
 
 
 @transaction.atomic
@@ -229,18 +228,19 @@ def end_due(now: datetime) -> int:
     """End bans whose time is up; returns how many."""
     due = list(Ban.objects.over(now).select_related("user", "node__operator__user"))
     for ban in due:
-        _end(ban, OVER, now, None)
+        end(ban, OVER, now, None)
     return len(due)
 
 
-def _end(ban: Ban, reason: str, now: datetime, actor: User | None) -> None:
+def end(ban: Ban, reason: str, now: datetime, actor: User | None) -> None:
+    """End a ban by compare-and-set; needs an open transaction. Raises BanOver where somebody was faster."""
     ended = {"lifted_at": now, "lifted_by": actor, "lift_reason": reason[:500]}
     if Ban.objects.filter(pk=ban.pk, lifted_at=None).update(**ended) != 1:
         raise BanOver
     for name, value in ended.items():
         setattr(ban, name, value)
     for appeal in ban.appeals.open():
-        _answer(appeal, actor or ban.made_by, reason, now, granted=True)
+        close_appeal(appeal, actor or ban.made_by, reason, now, granted=True)
     _changed(ban, "ban.lifted", now, actor)
     _tell(ban, "ban_lifted", {}, now)
     for node in covered(ban):
@@ -322,43 +322,8 @@ def sweep(now: datetime) -> tuple[int, int]:
     return ended, stopped
 
 
-@transaction.atomic(durable=True)
-def appeal(ban: Ban, by: User, text: str, now: datetime) -> Appeal:
-    """Say what speaks against a ban of one's own.
-
-    Raises AppealMissing, AppealClosed, BanOver or, for others than the banned, BanInvalid.
-    """
-    if by.pk not in concerned(ban.user, ban.node, ban.address):
-        raise BanInvalid("Only whoever is banned can appeal.")
-    if not text.strip():
-        raise AppealMissing
-    # Locked, so that appeals are counted one after another.
-    if not Ban.objects.select_for_update().standing(now).filter(pk=ban.pk).exists():
-        raise BanOver
-    if ban.appeals.open().exists() or ban.appeals.count() >= parameters.get("operators.appeals_of_a_ban"):
-        raise AppealClosed
-    made = Appeal.objects.create(id=new_id("apl", now), ban=ban, by=by, text=text.strip(), at=now)
-    topics = ["admin", f"user.{by.pk}"]
-    events.emit("ban.appealed", subject=ban.pk, topics=topics, data={"appeal": made.pk}, now=now, actor=by)
-    return made
-
-
-@transaction.atomic(durable=True)
-def answer(made: Appeal, actor: User, text: str, now: datetime, *, granted: bool) -> None:
-    """Grant an appeal, which lifts the ban, or turn it down; either with words.
-
-    Raises ReasonMissing, SelfBan, or AppealClosed where somebody was faster.
-    """
-    if not text.strip():
-        raise ReasonMissing
-    if actor.pk == made.by_id:
-        raise SelfBan
-    _answer(made, actor, text.strip(), now, granted=granted)
-    if granted:
-        _end(made.ban, text.strip(), now, actor)
-
-
-def _answer(made: Appeal, actor: User, text: str, now: datetime, *, granted: bool) -> None:
+def close_appeal(made: Appeal, actor: User, text: str, now: datetime, *, granted: bool) -> None:
+    """Answer an appeal, whoever does. Raises AppealClosed where somebody was faster."""
     answered = {"granted": granted, "answer": text, "answered_at": now, "answered_by": actor}
     if Appeal.objects.open().filter(pk=made.pk).update(**answered) != 1:
         raise AppealClosed

@@ -13,7 +13,7 @@ from django.db.models import Q
 from django.utils.crypto import constant_time_compare, salted_hmac
 
 from apps.core import events, parameters, platform_keys
-from apps.operators import mail
+from apps.operators import bans, mail
 from apps.operators.errors import (
     ChallengeInvalid,
     KeyInUse,
@@ -63,7 +63,11 @@ def hash_of(token: str) -> str:
 
 @transaction.atomic(durable=True)
 def issue_token(operator: Operator, name: str, now: datetime) -> str:
-    """A new token, shown once. Raises NotApproved, StakeMissing, NameInvalid, NameInUse or TooManyNodes."""
+    """A new token, shown once; its operator is told by mail.
+
+    Raises AccountBanned, NotApproved, StakeMissing, NameInvalid, NameInUse or TooManyNodes.
+    """
+    bans.refuse(now, user=operator.user)
     _check_may_enrol(operator, name)
     token = f"{PREFIX}_{platform_keys.root_fingerprint()[:FINGERPRINT_DIGITS]}_{secrets.token_hex(16)}"
     life = timedelta(seconds=parameters.get("operators.token_seconds"))
@@ -75,6 +79,9 @@ def issue_token(operator: Operator, name: str, now: datetime) -> str:
         expires_at=now + life,
         created_at=now,
     )
+    what = f"An enrolment token for the node “{name}”"
+    told = {"what": what, "until": now + life, "where": "/nodes/register"}
+    mail.notify(operator.user, "credentials_issued", told, now)
     return token
 
 
@@ -146,8 +153,8 @@ def _check_keys(enrolment: Enrolment) -> None:
 def enrol(enrolment: Enrolment, now: datetime, *, broker_sha256: str = "") -> Node:
     """Make the node, using the token up by compare-and-set. Any refusal changes nothing.
 
-    Raises TokenInvalid, TokenUsed, TokenExpired, ChallengeInvalid, PowInvalid, KeyInvalid, KeyInUse, NotApproved,
-    StakeMissing, NameInvalid, NameInUse or TooManyNodes.
+    Raises TokenInvalid, TokenUsed, TokenExpired, ChallengeInvalid, PowInvalid, KeyInvalid, KeyInUse, AccountBanned,
+    NotApproved, StakeMissing, NameInvalid, NameInUse or TooManyNodes.
     """
     token = find_token(enrolment.token, now)
     _check_work(enrolment, now)
@@ -158,6 +165,7 @@ def enrol(enrolment: Enrolment, now: datetime, *, broker_sha256: str = "") -> No
     )
     if EnrolmentToken.objects.filter(pk=token.pk, used_at=None).update(used_at=now) != 1:
         raise TokenUsed
+    bans.refuse(now, user=operator.user)
     _check_may_enrol(operator, enrolment.name)
     node = _new_node(operator, enrolment, now, broker_sha256)
     EnrolmentToken.objects.filter(pk=token.pk).update(node=node)

@@ -128,7 +128,15 @@ def restore(node_id: str, detail: str, now: datetime) -> int | None:
 
 
 def _move(node_id: str, kind: str, how: dict[str, Any], now: datetime) -> int | None:
-    values: dict[str, Any] = {"node": node_id, "kind": str(kind), "now": now, "factor": 10_000, "change": 0, "floor": 0, "detail": ""}
+    values: dict[str, Any] = {
+        "node": node_id,
+        "kind": str(kind),
+        "now": now,
+        "factor": 10_000,
+        "change": 0,
+        "floor": 0,
+        "detail": "",
+    }
     with connection.cursor() as cursor:
         cursor.execute(_MOVE, {**values, "key": None, **how})
         row = cursor.fetchone()

@@ -11,14 +11,15 @@ class PoolConfig(AppConfig):
     verbose_name = "Compute pool"
 
     def ready(self) -> None:
-        from apps.core import live
+        from apps.core import inbox, live
         from apps.ledger import faucet, holds, rewards
         from apps.operators import account_deletion, account_export, bans, limits, nodes
-        from apps.pool import account, kinds, node_rewards, node_states
+        from apps.pool import account, kinds, node_rewards, node_states, waiting
         from apps.pool.models import Job, Task
 
         kinds.register(kinds.Embed())
         kinds.register(kinds.Generate())
+        inbox.register("jobs", waiting.stuck_jobs)
         nodes.follow(node_states.followed)
         bans.follow(node_states.ban_changed)
         limits.follow(node_states.limited)

@@ -130,6 +130,10 @@ class Ban(models.Model):
         """What is banned, as people name it."""
         return self.address or str(self.node or self.user)
 
+    def stands(self, now: datetime) -> bool:
+        """Neither lifted nor over."""
+        return self.lifted_at is None and (self.ends_at is None or self.ends_at > now)
+
     @property
     def node_reason(self) -> str:
         """What stands at the nodes that it keeps out; the id tells whose suspension it is."""

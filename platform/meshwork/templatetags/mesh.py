@@ -20,7 +20,10 @@ TONES = {
         *{"reducing", "paused", "partial", "unknown", "prepared", "short", "escrowed"},
     },
     "busy": {"running", "claimed", "scheduled", "verifying", "settling", "now", "open"},
-    "bad": {"offline", "failed", "rejected", "revoked", "suspended", "timed_out", "error", "halted", "overdue"},
+    "bad": {
+        *{"offline", "failed", "rejected", "revoked", "suspended", "timed_out", "error", "halted", "overdue"},
+        *{"banned", "expired"},
+    },
 }
 TONE_OF = {status: tone for tone, statuses in TONES.items() for status in statuses}
 AGES = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))

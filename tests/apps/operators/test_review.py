@@ -172,7 +172,7 @@ def test_staff_suspend_reinstate_and_revoke_nodes_with_reasons(desk: Client, ope
         desk.post(url, {**chosen, "action": action, "reason": "Wrong answers."})
         assert Node.objects.get().status == status
     assert Node.objects.get().reason == "Wrong answers."
-    refused = desk.post(url, {**chosen, "action": "reinstate_selected"}, follow=True)
+    refused = desk.post(url, {**chosen, "action": "reinstate_selected", "reason": "Again."}, follow=True)
     assert b"cannot become" in refused.content
 
 

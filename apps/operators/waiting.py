@@ -1,0 +1,60 @@
+"""What of the operators' room waits for staff."""
+
+from datetime import datetime
+from typing import Any
+
+from django.db.models import QuerySet
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
+
+from apps.core.inbox import SHOWN, Item, Section
+from apps.operators import reputation
+from apps.operators.models import Appeal, Application, ApplicationStatus, Node, NodeStatus, Notification
+
+
+def listed(model: str) -> str:
+    """The address of a list in the admin."""
+    return reverse(f"admin:operators_{model}_changelist")
+
+
+def page(model: str, pk: Any) -> str:
+    """The address of a row in the admin."""
+    return reverse(f"admin:operators_{model}_change", args=[pk])
+
+
+def reviews(now: datetime) -> Section:
+    """Applications that wait for a review."""
+    rows = Application.objects.filter(status=ApplicationStatus.SUBMITTED).order_by("submitted_at")
+    items = [
+        Item(f"{row.user} · {row.tier}", page("application", row.pk), row.submitted_at)
+        for row in rows.select_related("user")[:SHOWN]
+    ]
+    return Section(
+        _("Applications to review"), rows.count(), listed("application"), "operators.view_application", items
+    )
+
+
+def open_appeals(now: datetime) -> Section:
+    """Appeals that wait for an answer."""
+    rows = Appeal.objects.open().order_by("at")
+    found = rows.select_related("by", "ban__user", "ban__node")[:SHOWN]
+    items = [Item(f"{row.by}: {row.ban}", page("appeal", row.pk), row.at) for row in found]
+    return Section(_("Appeals to answer"), rows.count(), listed("appeal"), "operators.view_appeal", items)
+
+
+def fallen(now: datetime) -> Section:
+    """Nodes whose reputation is used up and that somebody may let back."""
+    rows: QuerySet[Node] = Node.objects.filter(status=NodeStatus.SUSPENDED, reason=reputation.SUSPENDED)
+    rows = rows.order_by("status_at")
+    items = [Item(str(row), page("node", row.pk), row.status_at) for row in rows[:SHOWN]]
+    url = f"{listed('node')}?status__exact={NodeStatus.SUSPENDED}"
+    return Section(_("Nodes without reputation"), rows.count(), url, "operators.view_node", items)
+
+
+def lost_mail(now: datetime) -> Section:
+    """Mail that was given up."""
+    rows = Notification.objects.filter(sent_at=None, attempts__gte=Notification.MOST_ATTEMPTS).order_by("created_at")
+    found = rows.select_related("user")[:SHOWN]
+    items = [Item(f"{row.kind} · {row.user}", page("notification", row.pk), row.created_at) for row in found]
+    url = f"{listed('notification')}?sent_at__isempty=1"
+    return Section(_("Mail that did not leave"), rows.count(), url, "operators.view_notification", items)
