@@ -22,15 +22,6 @@ WINDOWS: tuple[tuple[str | Promise, timedelta], ...] = (
 # Nothing is known of a node before it was enrolled, and while the platform itself was away.
 UNKNOWN = ""
 WIDTH = 1000
-TONES = {
-    NodeStatus.ONLINE: "text-success",
-    NodeStatus.SELF_TEST: "text-info",
-    NodeStatus.DEGRADED: "text-warning",
-    NodeStatus.DRAINING: "text-warning",
-    NodeStatus.OFFLINE: "text-error",
-    NodeStatus.SUSPENDED: "text-error",
-    NodeStatus.REVOKED: "text-error",
-}
 Gap = tuple[datetime, datetime]
 
 # Every slot has its block while the platform is there, so a pair of blocks with more than three slots between them says
@@ -135,7 +126,6 @@ def strip(label: str | Promise, history: Sequence[Span], start: datetime, end: d
         {
             "x": round((span.start - start).total_seconds() * scale, 2),
             "width": round(span.seconds * scale, 2),
-            "tone": TONES.get(NodeStatus(span.status), "text-muted"),
             "status": span.status,
         }
         for span in history
