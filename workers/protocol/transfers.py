@@ -21,6 +21,8 @@ PLACE_FIELDS = ("block", "index", "leaf", "signature", "signer", "order")
 WALLET = "wallet"
 # What nobody but a wallet's owner can have ordered.
 ORDERED_KINDS = frozenset({"transfer"})
+# The purpose for which a wallet signs what becomes a transfer of that kind.
+PURPOSES = {"transfer": "transfer", "stake.lock": "stake"}
 MOST_PROVIDERS = 64
 _NAMED_BY_MEMO = {
     "emission": ("emission", "memo"),
@@ -84,23 +86,25 @@ def _order_fault(order: Mapping[str, Any], said: Mapping[str, Any], form: Mappin
         return "its order is not signed by the wallet"
     if not (fingerprint(public_key) == order["wallet"] == said["wallet"]):
         return f"its order names wallet {said['wallet']}, the key is that of {fingerprint(public_key)}"
-    expected = {"net": net, "purpose": form["txType"]} if form["txType"] in ORDERED_KINDS else {"net": net}
-    for name, value in expected.items():
+    purpose = PURPOSES.get(form["txType"])
+    for name, value in {"net": net, "purpose": purpose or said["purpose"]}.items():
         if said[name] != value:
             return f"its order's {name} is {said[name]!r}, expected {value!r}"
-    return _payment_fault(said, form) if form["txType"] in ORDERED_KINDS else ""
+    return _payment_fault(said, form) if purpose else ""
 
 
 def _payment_fault(said: Mapping[str, Any], form: Mapping[str, Any]) -> str:
     if units_of(said["amount"]) != base_units(form["amount"]):
-        return f"its order pays {units_of(said['amount'])}, it moves {form['amount']}"
+        return f"its order moves {units_of(said['amount'])}, it moves {form['amount']}"
+    if form["timestamp"] > said["deadline"]:
+        return f"its order ended at {said['deadline']}, it was posted at {form['timestamp']}"
+    if said["purpose"] != "transfer":
+        return ""
     # A wallet's fingerprint stands for its owner's account; which one that is, only the platform can say.
     if ":" in said["to"] and said["to"] != form["to"]:
         return f"its order pays {said['to']}, it pays {form['to']}"
     if said["memo"] != form["memo"]:
         return f"its order's memo is {said['memo']!r}, expected {form['memo']!r}"
-    if form["timestamp"] > said["deadline"]:
-        return f"its order ended at {said['deadline']}, it was posted at {form['timestamp']}"
     return ""
 
 
@@ -131,5 +135,7 @@ def _ids(form: Mapping[str, Any], order: Mapping[str, Any] | None, net: str) -> 
     elif form["txType"] in _NAMED_BY_MEMO:
         words = [{"memo": form["memo"], "owner": to_owner}.get(word, word) for word in _NAMED_BY_MEMO[form["txType"]]]
         yield named(*words)
-    elif order is not None and form["txType"] in ORDERED_KINDS:
-        yield named(form["txType"], order["wallet"], order["document"]["id"])
+    elif form["txType"] == "stake.release":
+        yield UUID(form["memo"])
+    elif order is not None and form["txType"] in PURPOSES:
+        yield named(PURPOSES[form["txType"]], order["wallet"], order["document"]["id"])

@@ -286,7 +286,7 @@ def test_an_audit_names_an_order_that_was_changed(sent: NewTransfer, path: str, 
     [
         ("memo = 'x'", "its order's memo is 'for March', expected 'x'"),
         ("at = at + interval '1 day'", "its order ended at"),
-        ("amount = 21", "its order pays 20, it moves 21"),
+        ("amount = 21", "its order moves 20, it moves 21"),
     ],
 )
 def test_an_audit_names_a_transfer_that_its_order_does_not_cover(sent: NewTransfer, change: str, said: str) -> None:
