@@ -76,6 +76,12 @@ PARAMETERS: dict[str, Spec] = {
     "operators.wallet_accounts_hour": Spec(
         10, 0, 10**6, "accounts", "Most accounts that wallets make from one network address in an hour."
     ),
+    "operators.joins_per_hour": Spec(
+        5, 0, 10**6, "joins", "Most machines that join from one network address in an hour."
+    ),
+    "operators.host_stake": Spec(10 * MESH, 0, 10**6 * MESH, "base units", "Stake of a host of shards."),
+    "ethereum.chain_id": Spec(3281, 1, 2**53 - 1, "", "Chain that Ethereum signatures name in their domain."),
+    "ethereum.nodes_per_address": Spec(3, 1, 10_000, "nodes", "Most nodes bound to one Ethereum address."),
     "operators.offline_mail_s": Spec(900, 60, 7 * 86_400, "s", "Time offline after which a node's operator is mailed."),
     "operators.appeals_of_a_ban": Spec(3, 1, 100, "appeals", "Most appeals against one ban."),
     "operators.key_days": Spec(90, 1, 3650, "days", "Life of a new API key, unless another is chosen."),

@@ -179,7 +179,7 @@ class FaucetClaim(APIView):
         serializer = ClaimSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         user: User = request.user  # type: ignore[assignment]
-        if not user.wallets.exists():
+        if not wallets.has_one(user):
             raise WalletMissing
         given = faucet.claim(user, serializer.validated_data["reward"], utcnow())
         return Response({"amount": amounts.show(given.amount)})

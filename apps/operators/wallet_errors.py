@@ -2,7 +2,9 @@
 
 OperatorError
 ├── EmailMissing
+├── AddressInUse, NodeNotOwn, TooManyBindings
 └── WalletRefused
+    ├── AddressMalformed
     ├── ProofMalformed, ProofWrongNetwork, ProofWrongPurpose, ProofForeign
     ├── SignatureWrong
     └── ChallengeUnknown, ChallengeExpired, ChallengeUsed
@@ -15,6 +17,31 @@ class EmailMissing(OperatorError):
     """Operators are written to: add an e-mail address to your account first."""
 
     code = "email_missing"
+
+
+class AddressInUse(OperatorError):
+    """The Ethereum address belongs to another account."""
+
+    code = "address_in_use"
+
+
+class NodeNotOwn(OperatorError):
+    """Only the owner of a node that is not revoked binds an address to it."""
+
+    code = "node_not_own"
+    status = 403
+
+
+class TooManyBindings(OperatorError):
+    """This address has as many nodes as the network allows one address. Unbind one, or use another address."""
+
+    code = "too_many_bindings"
+
+
+class AddressMalformed(WalletRefused):
+    """That is not an Ethereum address: 0x and 40 hex digits."""
+
+    code = "address_malformed"
 
 
 class ProofMalformed(WalletRefused):

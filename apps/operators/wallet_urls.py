@@ -2,11 +2,20 @@
 
 from django.urls import path
 
-from apps.operators import wallet_api, wallet_views
+from apps.operators import ethereum_api, wallet_api, wallet_views
 
 urlpatterns = [
     path("wallet/welcome", wallet_views.welcome, name="wallet_welcome"),
     path("api/v1/auth/wallet/challenge", wallet_api.VisitorsChallenge.as_view(), name="api_wallet_visitor"),
     path("api/v1/auth/wallet", wallet_api.KeyByWallet.as_view(), name="api_wallet_key"),
     path("api/v1/auth/wallet/session", wallet_api.SessionByWallet.as_view(), name="api_wallet_session"),
+    path("api/v1/auth/ethereum/challenge", ethereum_api.EthereumChallenge.as_view(), name="api_ethereum_visitor"),
+    path("api/v1/auth/ethereum/session", ethereum_api.SessionByEthereum.as_view(), name="api_ethereum_session"),
+    path("nodes/<str:node_id>/ethereum", wallet_views.node_address, name="node_ethereum"),
+    path(
+        "api/v1/nodes/<str:node_id>/binding/challenge",
+        ethereum_api.NodeBindingChallenge.as_view(),
+        name="api_node_binding_challenge",
+    ),
+    path("api/v1/nodes/<str:node_id>/binding", ethereum_api.NodeBindingView.as_view(), name="api_node_binding"),
 ]

@@ -1,15 +1,20 @@
 """The pages around a wallet."""
 
 from allauth.account.adapter import get_adapter
+from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_GET, require_http_methods
 
+from apps.core import parameters
 from apps.ledger import accounts, amounts
-from apps.operators import wallets
-from apps.operators.views import person
+from apps.operators import ethereum, wallets
+from apps.operators.models import Node, NodeBinding
+from apps.operators.views import FORM_METHODS, person
+from workers.protocol.clock import utcnow
 from workers.protocol.ids import show_uuid
 
 
@@ -28,3 +33,23 @@ def welcome(request: HttpRequest) -> HttpResponse:
         "next": wanted if wanted and get_adapter().is_safe_url(wanted) else "",
     }
     return render(request, "operators/wallet_welcome.html", context)
+
+
+@login_required
+@never_cache
+@require_http_methods(FORM_METHODS)
+def node_address(request: HttpRequest, node_id: str) -> HttpResponse:
+    """The Ethereum address of a node of one's own: bind one, or take it away."""
+    user = person(request)
+    node = get_object_or_404(Node.objects.not_revoked().select_related("operator"), pk=node_id, operator__user=user)
+    if request.method == "POST":
+        if ethereum.unbind_node(user, node, utcnow()):
+            messages.success(request, _("The address is not bound to the node any more."))
+        return redirect("node_ethereum", node_id=node.pk)
+    context = {
+        "node": node,
+        "binding": NodeBinding.objects.filter(node=node).first(),
+        "most": parameters.get("ethereum.nodes_per_address"),
+        "chain": parameters.get("ethereum.chain_id"),
+    }
+    return render(request, "operators/node_ethereum.html", context)

@@ -16,7 +16,7 @@ from apps.operators import bans, challenges, sybil
 from apps.operators import wallet_errors as errors
 from apps.operators.account_errors import AccountGone
 from apps.operators.errors import WalletInUse, WalletMissing
-from apps.operators.models import Wallet
+from apps.operators.models import EthereumAddress, Wallet
 from workers.protocol import canonical
 from workers.protocol.errors import ProtocolError
 from workers.protocol.ids import new_id
@@ -136,8 +136,8 @@ def _tell(wallet: Wallet, now: datetime) -> None:
 
 
 def has_one(user: User) -> bool:
-    """Whether the account proved to hold a wallet."""
-    return user.wallets.exists()
+    """Whether the account proved to hold a wallet, of ours or of Ethereum."""
+    return user.wallets.exists() or EthereumAddress.objects.filter(user=user).exists()
 
 
 def addresses(user: User) -> list[str]:

@@ -5,6 +5,7 @@ import Alpine from "@alpinejs/csp";
 import { startClocks } from "./clock.js";
 import { copyButton, menu, tabs, themeSwitch, toast } from "./components.js";
 import { startDialogs } from "./dialogs.js";
+import { ethereumBinder, ethereumEntry } from "./ethereum.js";
 import { startLive } from "./live.js";
 import { signedOrder } from "./orders.js";
 import { passkey, saveText } from "./passkeys.js";
@@ -12,6 +13,8 @@ import { startShortcuts } from "./shortcuts.js";
 import { walletEntry, walletKeeper } from "./wallet.js";
 
 Alpine.data("copyButton", copyButton);
+Alpine.data("ethereumBinder", ethereumBinder);
+Alpine.data("ethereumEntry", ethereumEntry);
 Alpine.data("menu", menu);
 Alpine.data("passkey", passkey);
 Alpine.data("saveText", saveText);

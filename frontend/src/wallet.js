@@ -19,10 +19,10 @@ export async function get(path) {
   return answer(await fetch(path));
 }
 
-export async function post(path, body, root) {
+export async function post(path, body, root, method = "POST") {
   const token = root.querySelector("[name=csrfmiddlewaretoken]").value;
   const headers = { "Content-Type": "application/json", "X-CSRFToken": token };
-  return answer(await fetch(path, { method: "POST", headers, body: JSON.stringify(body) }));
+  return answer(await fetch(path, { method, headers, body: JSON.stringify(body) }));
 }
 
 export function words(error, said) {
@@ -32,7 +32,7 @@ export function words(error, said) {
 }
 
 // What every component of wallets shares: one thing at a time, and its problem in words.
-function worker() {
+export function worker(ready = able) {
   return {
     busy: false,
     problem: "",
@@ -41,7 +41,7 @@ function worker() {
       this.busy = true;
       this.problem = "";
       try {
-        if (!(await able())) throw new WalletProblem("unable");
+        if (!(await ready())) throw new WalletProblem("unable");
         await act();
       } catch (error) {
         this.problem = words(error, this.$root.dataset);
