@@ -134,7 +134,7 @@ class UserAdmin(DjangoUserAdmin, ListAdmin):  # type: ignore[misc,type-arg]
     def save_model(self, request: HttpRequest, obj: User, form: "ModelForm[User]", change: bool) -> None:
         """Every change is an event with the new values; never a password."""
         super().save_model(request, obj, form, change)
-        names = {name for name in form.changed_data if not name.startswith("password")}
+        names = {name for name in form.changed_data if name in form.cleaned_data and "password" not in name}
         data: dict[str, Any] = {name: words_of(form.cleaned_data[name]) for name in sorted(names)}
         if "password" in form.changed_data:
             data["password"] = "changed"  # noqa: S105

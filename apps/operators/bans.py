@@ -27,7 +27,7 @@ from apps.operators.errors import (
     ReasonMissing,
     SelfBan,
 )
-from apps.operators.models import NODE_TRANSITIONS, Appeal, Ban, BanKind, Node, NodeStatus, Wallet
+from apps.operators.models import NODE_TRANSITIONS, Appeal, Ban, BanKind, EthereumAddress, Node, NodeStatus, Wallet
 from workers.protocol.clock import unix_ms
 from workers.protocol.ids import new_id
 
@@ -88,12 +88,14 @@ def held_by(holders: Holders) -> None:
     _holders.append(holders)
 
 
-def wallets_of(addresses: Iterable[str]) -> dict[str, int]:
-    """Accounts by the address of a bound wallet."""
-    return dict(Wallet.objects.filter(address__in=list(addresses)).values_list("address", "user_id"))
+def bound(addresses: Iterable[str]) -> dict[str, int]:
+    """Accounts by the address of a wallet or of Ethereum that is bound to them."""
+    wanted = list(addresses)
+    wallets = Wallet.objects.filter(address__in=wanted).values_list("address", "user_id")
+    return dict(wallets) | dict(EthereumAddress.objects.filter(pk__in=wanted).values_list("pk", "user_id"))
 
 
-held_by(wallets_of)
+held_by(bound)
 
 
 def accounts_of(addresses: Iterable[str]) -> dict[str, int]:

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from apps.core.models import Event
-from apps.operators import earnings, limits, node_uptime
+from apps.operators import earnings, limits, node_uptime, reputation
 from apps.operators.models import NODE_TRANSITIONS, Node, NodeStatus
 from workers.protocol.clock import from_unix_ms
 from workers.protocol.messages import NodeLimits
@@ -61,6 +61,7 @@ def node_context(node: Node, now: datetime) -> dict[str, Any]:
         "strips": node_uptime.strips(node, now),
         "estimate": earnings.estimate(node.operator, node, now),
         "actual": earnings.actual(node, now),
+        **reputation.context(node),
         "is_draining": node.status == NodeStatus.DRAINING,
         "can_drain": node.status in {NodeStatus.ONLINE, NodeStatus.DEGRADED},
         "can_revoke": node.status != NodeStatus.REVOKED,

@@ -4,7 +4,7 @@ from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 
 from apps.core import parameters
-from apps.operators import reputation
+from apps.operators import node_uptime, reputation
 from apps.operators.models import Node, NodeEvent, NodeStatus, ReputationChange, ReputationKind
 
 HOUR = timedelta(hours=1)
@@ -14,29 +14,18 @@ Moment = tuple[datetime, str, str]
 
 
 def online_seconds(start: datetime, end: datetime) -> dict[str, float]:
-    """Seconds for which each node was online between two times; nodes that never were are left out."""
+    """Seconds for which each node was online between two times; nodes that never were are left out. Two queries."""
     moments: dict[str, list[Moment]] = defaultdict(list)
     rows = NodeEvent.objects.filter(at__gte=start).order_by("id").values_list("node_id", "at", "old", "new")
     for node_id, at, old, new in rows:
         moments[node_id].append((at, old, new))
-    nodes = Node.objects.not_revoked().values_list("pk", "status", "status_at")
-    found = {
-        pk: _online(moments.get(pk, []), status, start, end) for pk, status, at in nodes if at < end or moments[pk]
-    }
-    return {node_id: seconds for node_id, seconds in found.items() if seconds > 0}
-
-
-def _online(moments: list[Moment], status: str, start: datetime, end: datetime) -> float:
-    """What one node's changes since `start` say of the time until `end`."""
-    state, since, seconds = (moments[0][1] if moments else status), start, 0.0
-    for at, _old, new in moments:
-        until = min(at, end)
-        if state == NodeStatus.ONLINE and until > since:
-            seconds += (until - since).total_seconds()
-        state, since = new, max(since, until)
-    if state == NodeStatus.ONLINE and end > since:
-        seconds += (end - since).total_seconds()
-    return seconds
+    found: dict[str, float] = {}
+    for node in Node.objects.not_revoked().filter(enrolled_at__lt=end):
+        spans = node_uptime.spans(moments[node.pk], node, start, end)
+        seconds = sum(span.seconds for span in spans if span.status == NodeStatus.ONLINE)
+        if seconds > 0:
+            found[node.pk] = seconds
+    return found
 
 
 def credit_hours(now: datetime) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Count, QuerySet
 
+from apps.core import parameters
 from apps.models.models import ModelVersion
 from apps.operators.models import Node, NodeStatus
 from apps.pool.models import NodeClass, RequirementClass, Task
@@ -20,6 +21,7 @@ FRAMEWORKS = {"onnx": "onnxruntime", "onnx-embed": "onnxruntime", "onnx-generate
 # Why a node cannot take a task, in the order in which they are looked for: (one node, several nodes).
 REASONS: dict[str, tuple[str, str]] = {
     "offline": ("is not online", "are not online"),
+    "reputation": ("has too low a reputation", "have too low a reputation"),
     "model": ("lacks the model", "lack the model"),
     "framework": ("lacks the framework", "lack the framework"),
     "lane": ("has no lane for it", "have no lane for it"),
@@ -160,6 +162,13 @@ def busy_slots(nodes: Iterable[str]) -> Counter[tuple[str, str]]:
     )
 
 
+def out_of_work(node: Node) -> str:
+    """Why the node gets no work at all just now, as a code of REASONS; empty if it does."""
+    if node.status != NodeStatus.ONLINE:
+        return "offline"
+    return "reputation" if node.reputation < parameters.get("reputation.work_below") else ""
+
+
 def feasibility(needs: RequirementClass) -> Feasibility:
     """How many nodes fit, and why the others do not."""
     nodes = list(
@@ -169,7 +178,7 @@ def feasibility(needs: RequirementClass) -> Feasibility:
     refusals: Counter[str] = Counter()
     fit = slots = used = 0
     for node in nodes:
-        why = "offline" if node.status != NodeStatus.ONLINE else refusal(node, needs)
+        why = out_of_work(node) or refusal(node, needs)
         if why:
             refusals[why] += 1
             continue
