@@ -13,6 +13,7 @@ from apps.core.admin import ReadOnlyAdmin
 from apps.core.errors import MeshError
 from apps.core.models import User
 from apps.ledger import amounts, faucet
+from apps.ledger import money_admin as money_admin
 from apps.ledger.forms import GrantForm
 from apps.ledger.models import Account, AuditRun, Block, Genesis, Hold, Transfer
 from workers.protocol.clock import utcnow

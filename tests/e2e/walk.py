@@ -49,6 +49,7 @@ def visitors_pages(person: Person) -> Pages:
 def signed_in_pages(person: Person) -> Pages:
     """The pages of one's own, with one's first node and job."""
     found = ["/overview", "/apply", "/nodes", "/nodes/register", "/jobs", "/jobs/new", "/keys", "/wallet"]
+    found += ["/rewards", "/transfers/new", "/mandates", "/mandates/new"]
     found += ["/accounts/email/", "/accounts/password/change/", "/accounts/2fa/"]
     found += linked(person, "/nodes", "main a[href^='/nodes/node_']")
     return found + linked(person, "/jobs", "main a[href^='/jobs/job_']")

@@ -228,3 +228,14 @@ def test_pages_cost_the_same_however_much_there_is(operator: Operator, django_as
 
 def test_the_days_over_are_settled_by_the_clock(operator: Operator) -> None:
     assert [epoch.minted for epoch in rewards.close_due(utcnow())][:3] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("rows", ["unbonding", "slash", "mandate", "epoch", "epochshare"])
+def test_staff_look_and_do_not_touch(operator: Operator, admin: User, rows: str) -> None:
+    now = utcnow()
+    stakes.take_back(operator.user, MESH, now)
+    slashing.slash(operator.user, "flt_1", 1_000, now, now)
+    rewards.close_due(now)
+    assert as_(admin).get(f"/admin/ledger/{rows}/").status_code == 200
+    assert as_(admin).get(f"/admin/ledger/{rows}/add/").status_code == 403
+    assert as_(operator.user).get(f"/admin/ledger/{rows}/").status_code == 302
