@@ -20,6 +20,8 @@ def install_file(request: HttpRequest, name: str) -> HttpResponseBase:
     """One file: a document as text, the sums, or the wheel."""
     if name == installing.SUMS:
         return HttpResponse(installing.sums(), content_type=TEXT)
+    if name == installing.GUIDE:
+        return HttpResponse(installing.guide(), content_type=TEXT)
     if name in installing.DOCUMENTS:
         found = installing.document(name)
         return HttpResponse(found.text, content_type=TEXT, headers={"ETag": f'"{found.sha256}"'})

@@ -13,6 +13,7 @@ from apps.operators import wheel
 # What a page shows, in this order; each is a template of its own under operators/install/.
 DOCUMENTS = ("install.sh", "compose.yaml", "compose.nvidia.yaml", "meshwork-node.service", "node.yaml")
 SUMS = "SHA256SUMS"
+GUIDE = "operators.md"
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 HEALTH_PORT = 3000
 MODEL_SERVER_PORT = 50051
@@ -59,6 +60,12 @@ def document(name: str, given: dict[str, Any] | None = None) -> Document:
     return Document(name, text, sha256(text.encode()).hexdigest())
 
 
+def guide() -> str:
+    """The operators' guide, from the repository or from the installed wheel."""
+    paths = (settings.ROOT / "docs" / GUIDE, settings.PACKAGE / GUIDE)
+    return str(next(path for path in paths if path.exists()).read_text())
+
+
 def documents() -> list[Document]:
     """All of them."""
     given = values()
@@ -77,4 +84,11 @@ def context(command: str = "") -> dict[str, Any]:
     given = values()
     shown = {name.replace(".", "_").replace("-", "_"): document(name, given) for name in DOCUMENTS}
     join = command or f"mesh node join {given['site']} --token mwt_…"
-    return {**given, **shown, "sums_url": address(SUMS), "join": join, "compose_join": join.removeprefix("mesh ")}
+    return {
+        **given,
+        **shown,
+        "sums_url": address(SUMS),
+        "guide_url": address(GUIDE),
+        "join": join,
+        "compose_join": join.removeprefix("mesh "),
+    }

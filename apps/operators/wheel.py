@@ -62,7 +62,8 @@ def sources() -> dict[str, Path]:
     folders = {"meshwork": settings.PACKAGE, "apps": root / "apps", "workers": root / "workers"}
     folders["meshwork/templates"] = root / "templates"
     found = {f"{name}/{path.relative_to(top).as_posix()}": path for name, top in folders.items() for path in below(top)}
-    return {**found, "meshwork/data.lock": root / "data.lock"}
+    beside = {"meshwork/data.lock": root / "data.lock", "meshwork/operators.md": root / "docs" / "operators.md"}
+    return {**found, **beside}
 
 
 def below(folder: Path) -> list[Path]:

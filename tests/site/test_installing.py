@@ -23,6 +23,7 @@ from apps.operators import wheel as packing
 from tests.site.test_wheel import UV, run, wheel
 
 __all__ = ["wheel"]
+pytestmark = pytest.mark.django_db
 ROOT = Path(__file__).resolve().parents[2]
 PUBLIC = "https://mesh.example.org"
 # The keys of a service in the Compose specification that these files use, with the types that it allows for them.
@@ -52,7 +53,6 @@ def served_wheel(client: Client) -> tuple[str, bytes]:
     return name, b"".join(client.get(f"/install/{name}").streaming_content)  # type: ignore[attr-defined]
 
 
-@pytest.mark.django_db
 def test_every_file_is_plain_text_and_has_the_sum_that_the_page_shows(client: Client) -> None:
     page = client.get("/install").content.decode()
     for name in installing.DOCUMENTS:
@@ -77,12 +77,16 @@ def test_the_sums_are_what_sha256sum_reads(client: Client, tmp_path: Path) -> No
     assert again.returncode == 1
 
 
-@pytest.mark.django_db
 @pytest.mark.parametrize(
     "name", ["passwd", "..%2f..%2fetc%2fpasswd", "meshwork-0.0.0-py3-none-any.whl", "node.yaml.bak"]
 )
 def test_nothing_else_is_served(client: Client, name: str) -> None:
     assert client.get(f"/install/{name}").status_code == 404
+
+
+def test_the_operators_guide_is_served_beside_them(client: Client) -> None:
+    assert text_of(client, "operators.md") == (ROOT / "docs" / "operators.md").read_text()
+    assert "/install/operators.md" in client.get("/install").content.decode()
 
 
 def test_the_same_code_is_always_the_same_wheel(client: Client) -> None:
@@ -104,7 +108,8 @@ def test_the_wheel_is_the_one_that_the_build_makes(client: Client, wheel: Path) 
 
 def tracked(name: str) -> bool:
     """The build takes what git would; another test's or editor's leavings are no part of the question."""
-    return ".dist-info/" in name or name.endswith((".py", ".html", ".css", ".js", ".lock", ".yaml", ".sh", ".service"))
+    kinds = (".py", ".md", ".html", ".css", ".js", ".lock", ".yaml", ".sh", ".service")
+    return ".dist-info/" in name or name.endswith(kinds)
 
 
 def compose(client: Client, name: str = "compose.yaml") -> dict[str, Any]:
