@@ -72,13 +72,13 @@ class StakeLocked(OperatorError):
 
 
 class StakeBelowTier(OperatorError):
-    """The tier needs its stake while nodes are enrolled. Take back less, or revoke your nodes and take back all."""
+    """That much stands behind your machines. Take back less, or revoke them and take back everything."""
 
     code = "stake_below_tier"
 
 
 class NodesEnrolled(OperatorError):
-    """The stake stands behind your nodes. Revoke them first."""
+    """The stake stands behind your machines. Revoke them first."""
 
     code = "nodes_enrolled"
 

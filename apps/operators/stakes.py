@@ -20,7 +20,7 @@ from apps.ledger.models import Transfer, Unbonding, authorised_by_platform
 from apps.ledger.retries import retried
 from apps.operators import mail, tiers
 from apps.operators.errors import NodesEnrolled, NotApproved, StakeBelowTier, StakeLocked
-from apps.operators.models import Operator, Stake
+from apps.operators.models import Operator, ShardHost, Stake
 
 SWEEP_AT_ONCE = 500
 PURPOSE_STAKE = "stake"
@@ -126,27 +126,37 @@ def _add(user: User, amount: int, transfer_id: UUID, authorisation: dict[str, An
 @transaction.atomic
 def _take_back(user: User, amount: int, unbonding_id: UUID, authorisation: dict[str, Any], now: datetime) -> Unbonding:
     operator = _locked(user)
-    if operator and not Unbonding.objects.filter(pk=unbonding_id).exists():
-        _check_may_leave(operator, amount)
+    if not Unbonding.objects.filter(pk=unbonding_id).exists():
+        _check_may_leave(user, operator, amount)
     begun = staking.unstake(user, amount, id=unbonding_id, authorisation=authorisation, now=now)
     if operator:
         _review(operator, now)
     return begun
 
 
-def _check_may_leave(operator: Operator, amount: int) -> None:
-    """An operator leaves the tier's stake, or everything once no node is enrolled."""
-    bonded = staking.bonded(operator.user)
+def _check_may_leave(user: User, operator: Operator | None, amount: int) -> None:
+    """What stands behind machines stays while they are there: the tier's stake, or a host of shards' own."""
+    bonded = staking.bonded(user)
     if amount > bonded:
         raise StakeExceeded
-    if operator.nodes.not_revoked().exists() and bonded - amount < tiers.stake_of(operator.tier):
-        if amount == bonded:
-            raise NodesEnrolled
-        shown = amounts.show(max(0, bonded - tiers.stake_of(operator.tier)))
-        raise StakeBelowTier(
-            f"Tier {operator.tier} needs its stake while nodes are enrolled: take back up to {shown} MESH,"
-            " or revoke your nodes and take back everything."
-        )
+    needed = _needed(user, operator)
+    if bonded - amount >= needed:
+        return
+    if amount == bonded:
+        raise NodesEnrolled
+    shown = amounts.show(max(0, bonded - needed))
+    raise StakeBelowTier(
+        f"{amounts.show(needed)} MESH stand behind your machines: take back up to {shown} MESH,"
+        " or revoke them and take back everything."
+    )
+
+
+def _needed(user: User, operator: Operator | None) -> int:
+    """Base units that the user's machines need at stake."""
+    hosts = ShardHost.objects.filter(user=user, status=ShardHost.Status.ACTIVE).exists()
+    nodes = operator is not None and operator.nodes.not_revoked().exists()
+    tier = tiers.stake_of(operator.tier) if operator and nodes else 0
+    return max(tier, int(parameters.get("operators.host_stake")) if hosts else 0)
 
 
 def _locked(user: User) -> Operator | None:

@@ -16,7 +16,7 @@ from apps.ledger import accounts, amounts, audit, faucet, slashing, staking
 from apps.ledger.amounts import MESH
 from apps.ledger.models import Unbonding
 from apps.operators import enrolment, nodes, stakes, standing
-from apps.operators.models import Notification, Operator, Stake, Wallet
+from apps.operators.models import Notification, Operator, ShardHost, Stake, Wallet
 from tests.apps.operators.test_enrolment import prepared
 from workers.protocol.canonical import dumps
 from workers.protocol.clock import unix_ms, utcnow
@@ -111,6 +111,21 @@ def test_whoever_is_no_operator_can_have_a_stake_too(applicant: User, admin: Use
     assert staking.bonded(applicant) == 10 * MESH
 
 
+def test_a_host_of_shards_keeps_its_stake_while_it_hosts(applicant: User, admin: User, now: datetime) -> None:
+    faucet.treasury_grant(applicant, 20 * MESH, admin, "for tests", now)
+    stakes.add(applicant, 12 * MESH, now)
+    wallet = Signing(applicant).wallet
+    host = ShardHost.objects.create(
+        id="hst_1", user=applicant, wallet=wallet, name="h", sign_public="s", seal_public="e", kid="k", joined_at=now
+    )
+    assert code(stakes.take_back, applicant, 3 * MESH, now) == "stake_below_tier"
+    assert code(stakes.take_back, applicant, 12 * MESH, now) == "nodes_enrolled"
+    stakes.take_back(applicant, 2 * MESH, now)
+    ShardHost.objects.filter(pk=host.pk).update(status="left", left_at=now)
+    stakes.take_back(applicant, 10 * MESH, now)
+    assert staking.bonded(applicant) == 0
+
+
 def test_a_slash_within_a_tenth_changes_nothing_but_the_amount(operator: Operator, now: datetime) -> None:
     slash(operator, 1_000, now)
     assert stakes.sweep(now) == 1
@@ -179,7 +194,7 @@ class Signing:
         self.client, self.key = Client(), SigningKey.generate()
         self.client.force_login(user)
         self.address = fingerprint(self.key.public)
-        Wallet.objects.create(
+        self.wallet = Wallet.objects.create(
             id=new_id("wal", utcnow()),
             user=user,
             address=self.address,
