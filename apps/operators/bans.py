@@ -1,17 +1,22 @@
 """Bans: an account, a node or an address is kept out, with a reason, evidence, an end and a way to appeal.
 
 A ban covers nodes: the node itself, all of a banned account, all of an account that a banned address is bound to. They
-are suspended while it stands and let back when it ends. Every process knows the standing bans, at most a second old.
+are suspended while it stands and let back when it ends. Every process knows the standing bans, at most a second old:
+it compares their digest in the cache, and reads the rows where that has changed.
 """
 
+import logging
 import re
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from hashlib import sha256
 from typing import Any
 
+from django.core.cache import cache
 from django.db import IntegrityError, transaction
+from redis.exceptions import RedisError
 
 from apps.core import events
 from apps.core.models import User
@@ -31,7 +36,9 @@ from apps.operators.models import NODE_TRANSITIONS, Appeal, Ban, BanKind, Ethere
 from workers.protocol.clock import unix_ms
 from workers.protocol.ids import new_id
 
+logger = logging.getLogger(__name__)
 CACHE_SECONDS = 1.0
+DIGEST = "bans:digest"
 ADDRESS = re.compile(r"[0-9a-f]{64}|0x[0-9a-f]{40}")
 NEXT_STEP = "Appeal on the site's page of bans."
 LIFTED = "Its ban does not hold any more; waiting for it to connect."
@@ -55,6 +62,10 @@ class Notice:
     def of(cls, ban: Ban) -> "Notice":
         return cls(ban.pk, ban.reason, unix_ms(ban.ends_at) if ban.ends_at else None)
 
+    def is_over(self, now_ms: int) -> bool:
+        """Whether its time is up; the sweep ends it soon."""
+        return self.ends_at is not None and self.ends_at <= now_ms
+
     @property
     def words(self) -> str:
         """The ban as a sentence."""
@@ -75,7 +86,8 @@ class Standing:
 
 
 _standing = Standing()
-_read_at = 0.0
+_known: str | None = None
+_looked_at = 0.0
 
 
 def follow(follower: Follower) -> None:
@@ -115,17 +127,39 @@ def normal(address: str) -> str:
 
 
 def standing(now: datetime) -> Standing:
-    """The standing bans, read anew once a second."""
-    global _standing, _read_at
-    if time.monotonic() - _read_at > CACHE_SECONDS:
-        _standing, _read_at = _read(now), time.monotonic()
+    """The standing bans; read anew where their digest in the cache, looked at once a second, has changed."""
+    global _standing, _known, _looked_at
+    if time.monotonic() - _looked_at > CACHE_SECONDS:
+        seen = published()
+        if seen is None or seen != _known:
+            _standing, _known = _read(now), seen
+        _looked_at = time.monotonic()
     return _standing
+
+
+def published() -> str | None:
+    """The digest of what stands, as the last change or sweep has left it; None where the cache does not answer."""
+    try:
+        return str(cache.get(DIGEST, ""))
+    except RedisError as error:
+        logger.warning("Bans are read without the cache", extra={"error": str(error)[:200]})
+        return None
+
+
+def publish(now: datetime) -> None:
+    """Let every process know what stands now."""
+    read = _read(now)
+    text = repr([sorted(read.users.items()), sorted(read.nodes.items()), sorted(read.addresses.items())])
+    try:
+        cache.set(DIGEST, sha256(text.encode()).hexdigest() if read.users or read.nodes or read.addresses else "", None)
+    except RedisError as error:
+        logger.warning("Bans were not published; the sweep does it", extra={"error": str(error)[:200]})
 
 
 def forget_cached() -> None:
     """Read bans anew at the next question."""
-    global _read_at
-    _read_at = 0.0
+    global _known, _looked_at
+    _known, _looked_at = None, 0.0
 
 
 def _read(now: datetime) -> Standing:
@@ -147,10 +181,10 @@ def refused(
     now: datetime, *, user: Any = None, node_id: str | None = None, address: str | None = None
 ) -> Notice | None:
     """The ban that keeps any of them out; None where there is none."""
-    held = standing(now)
+    held, now_ms = standing(now), unix_ms(now)
     found = [held.users.get(user.pk) if user is not None else None, held.nodes.get(node_id or "")]
     found.append(held.addresses.get((address or "").lower()))
-    return next((notice for notice in found if notice is not None), None)
+    return next((notice for notice in found if notice is not None and not notice.is_over(now_ms)), None)
 
 
 def refuse(now: datetime, *, user: Any = None, node_id: str | None = None, address: str | None = None) -> None:
@@ -258,7 +292,12 @@ def _changed(ban: Ban, kind: str, now: datetime, actor: User | None) -> None:
         data["lift_reason"] = ban.lift_reason
     events.emit(kind, subject=ban.pk, topics=topics, data=data, now=now, actor=actor)
     forget_cached()
-    transaction.on_commit(forget_cached)
+    transaction.on_commit(_call(_committed, now), robust=True)
+
+
+def _committed(now: datetime) -> None:
+    forget_cached()
+    publish(now)
 
 
 def concerned(user: User | None, node: Node | None, address: str) -> set[int]:
@@ -303,18 +342,23 @@ def _let_back(node: Node, ban: Ban, now: datetime) -> None:
 
 
 def _follow(node_id: str, notice: Notice | None, now: datetime) -> None:
+    for follower in _followers:
+        transaction.on_commit(_call(follower, node_id, notice, now), robust=True)
+
+
+def _call(act: Callable[..., None], *arguments: Any) -> Callable[[], None]:
     # A function, since Django names what failed after a commit, and a partial has no name.
     def call() -> None:
-        for follower in _followers:
-            follower(node_id, notice, now)
+        act(*arguments)
 
-    transaction.on_commit(call, robust=True)
+    return call
 
 
 def sweep(now: datetime) -> tuple[int, int]:
     """End bans whose time is up, and stop nodes that slipped in beside one; returns how many of each."""
     ended, stopped = end_due(now), 0
     forget_cached()
+    publish(now)
     for node_id, notice in standing(now).nodes.items():
         with transaction.atomic():
             node = Node.objects.select_related("operator__user").filter(pk=node_id).first()

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, connections, transaction
 from django.test import Client
+from redis import Redis
 
 from apps.core.models import Event, User
 from apps.operators import appeals, applications, bans, enrolment, errors, nodes
@@ -307,3 +308,24 @@ def test_my_bans_cost_the_same_however_many_there_are(
             assert client.get("/bans").content.decode().count("Forged results.") >= 1
         costs.append(len(captured))
     assert costs[0] == costs[1]
+
+
+def test_another_process_learns_of_a_ban_by_its_digest_and_asks_the_database_no_more(
+    node: Node, admin: User, platform_redis: Redis, monkeypatch: pytest.MonkeyPatch, django_assert_num_queries: Any
+) -> None:
+    bans.sweep(utcnow())
+    assert bans.refused(utcnow(), node_id=node.pk) is None
+    row = Ban.objects.create(id="ban_elsewhere", kind="node", node=node, at=utcnow(), made_by=admin, **WORDS)
+    monkeypatch.setattr(bans, "_looked_at", 0.0)
+    with django_assert_num_queries(0):
+        assert bans.refused(utcnow(), node_id=node.pk) is None
+    bans.publish(utcnow())
+    assert bans.refused(utcnow(), node_id=node.pk) is None, "a second has not passed"
+    monkeypatch.setattr(bans, "_looked_at", 0.0)
+    notice = bans.refused(utcnow(), node_id=node.pk)
+    assert notice is not None
+    assert notice.ban == row.pk
+    # A cache that is gone or empty hides no ban.
+    platform_redis.flushall()
+    monkeypatch.setattr(bans, "_looked_at", 0.0)
+    assert bans.refused(utcnow(), node_id=node.pk) == notice
