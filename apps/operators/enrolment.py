@@ -10,18 +10,15 @@ from typing import Any
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import Q
-from django.utils.crypto import constant_time_compare, salted_hmac
 
 from apps.core import events, parameters, platform_keys
-from apps.operators import bans, mail
+from apps.operators import bans, mail, sybil, work
 from apps.operators.errors import (
-    ChallengeInvalid,
     KeyInUse,
     KeyInvalid,
     NameInUse,
     NameInvalid,
     NotApproved,
-    PowInvalid,
     StakeMissing,
     TokenExpired,
     TokenInvalid,
@@ -29,14 +26,11 @@ from apps.operators.errors import (
     TooManyNodes,
 )
 from apps.operators.models import EnrolmentToken, Node, NodeEvent, NodeStatus, Operator
-from workers.protocol import pow as proof_of_work
-from workers.protocol.clock import unix_ms
 from workers.protocol.ids import new_id
 from workers.protocol.keys import KEY_BYTES, b64, kid_of
 
 PREFIX = "mwt"
 FINGERPRINT_DIGITS = 16
-CHALLENGE_MS = 600_000
 NODE_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}"
 ENROLLED = "Enrolled; waiting for its first heartbeat."
 RUN = "Run `mesh node run` on the machine."
@@ -117,27 +111,10 @@ def find_token(token: str, now: datetime) -> EnrolmentToken:
     return row
 
 
-def _stamp(token: str, issued_ms: int) -> str:
-    value = f"{hash_of(token)}:{issued_ms}"
-    return salted_hmac("apps.operators.enrolment", value, algorithm="sha256").hexdigest()[:40]
-
-
 def challenge(token: str, now: datetime) -> dict[str, Any]:
-    """A challenge that needs no storing: its time, and a stamp that binds it to the token."""
+    """What the machine works on before it enrols with the token; it needs no storing."""
     find_token(token, now)
-    issued = unix_ms(now)
-    return {"challenge": f"{issued}.{_stamp(token, issued)}", "zeros": parameters.get("operators.pow_zeros")}
-
-
-def _check_work(enrolment: Enrolment, now: datetime) -> None:
-    """The challenge is ours, fresh and of this token, and the nonce solves it."""
-    issued, _, stamp = enrolment.challenge.partition(".")
-    if not issued.isdecimal() or not constant_time_compare(stamp, _stamp(enrolment.token, int(issued))):
-        raise ChallengeInvalid
-    if not 0 <= unix_ms(now) - int(issued) <= CHALLENGE_MS:
-        raise ChallengeInvalid
-    if not proof_of_work.check(enrolment.challenge, enrolment.nonce, parameters.get("operators.pow_zeros")):
-        raise PowInvalid
+    return work.issue(hash_of(token), now)
 
 
 def _check_keys(enrolment: Enrolment) -> None:
@@ -150,15 +127,16 @@ def _check_keys(enrolment: Enrolment) -> None:
 
 
 @transaction.atomic
-def enrol(enrolment: Enrolment, now: datetime, *, broker_sha256: str = "") -> Node:
+def enrol(enrolment: Enrolment, now: datetime, *, broker_sha256: str = "", address: str | None = None) -> Node:
     """Make the node, using the token up by compare-and-set. Any refusal changes nothing.
 
-    Raises TokenInvalid, TokenUsed, TokenExpired, ChallengeInvalid, PowInvalid, KeyInvalid, KeyInUse, AccountBanned,
-    NotApproved, StakeMissing, NameInvalid, NameInUse or TooManyNodes.
+    `address` is where the request came from; None where it came over no network. Raises TokenInvalid, TokenUsed,
+    TokenExpired, ChallengeInvalid, PowInvalid, KeyInvalid, KeyInUse, AccountBanned, NotApproved, StakeMissing,
+    NameInvalid, NameInUse, TooManyNodes or TooManyJoins.
     """
     token = find_token(enrolment.token, now)
-    _check_work(enrolment, now)
     _check_keys(enrolment)
+    work.check(enrolment.challenge, hash_of(enrolment.token), b64(enrolment.sign_public), enrolment.nonce, now)
     # Locked, so that enrolments of one operator are counted one after another.
     operator = (
         Operator.objects.select_for_update(no_key=True, of=("self",)).select_related("user").get(pk=token.operator_id)
@@ -167,6 +145,8 @@ def enrol(enrolment: Enrolment, now: datetime, *, broker_sha256: str = "") -> No
         raise TokenUsed
     bans.refuse(now, user=operator.user)
     _check_may_enrol(operator, enrolment.name)
+    if address is not None:
+        sybil.count_join(address, now)
     node = _new_node(operator, enrolment, now, broker_sha256)
     EnrolmentToken.objects.filter(pk=token.pk).update(node=node)
     NodeEvent.objects.create(node=node, at=now, new=NodeStatus.PENDING, reason=ENROLLED)

@@ -5,7 +5,10 @@ good once because its nonce is: many signatures of one message recover to the sa
 """
 
 import re
+import sys
 from datetime import datetime
+from importlib import import_module
+from threading import Thread
 from typing import Any
 
 from django.conf import settings
@@ -41,6 +44,12 @@ def normal(address: object) -> str:
     if not isinstance(address, str) or not _ADDRESS.fullmatch(address):
         raise errors.AddressMalformed
     return address.lower()
+
+
+def warm() -> None:
+    """Load what checks signatures while somebody reads what to sign: it takes seconds, and few requests need it."""
+    if "eth_account" not in sys.modules:
+        Thread(target=import_module, args=["eth_account"], daemon=True).start()
 
 
 def sign_in_challenge(address: object, now: datetime) -> dict[str, Any]:
@@ -80,7 +89,7 @@ def typed_data(challenge: dict[str, Any]) -> dict[str, Any]:
 
 def recovered(typed: dict[str, Any], signature: str) -> str:
     """The address, in lower case, whose key made the signature; raises ProofMalformed where nobody's did."""
-    # Seconds to import, and of use to few requests.
+    # Not at the top: see `warm`.
     from eth_account import Account
     from eth_account.messages import encode_typed_data
     from eth_keys.exceptions import BadSignature

@@ -69,6 +69,7 @@ class EthereumChallenge(APIView):
         serializer = AddressSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         count(request._request, "wallet-challenge", CHALLENGES_OF_AN_ADDRESS)
+        ethereum.warm()
         return Response({"typed_data": ethereum.sign_in_challenge(serializer.validated_data["address"], utcnow())})
 
 
@@ -108,6 +109,7 @@ class NodeBindingChallenge(APIView):
         """Typed data of the kind NodeBinding, for the address to sign."""
         serializer = AddressSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
+        ethereum.warm()
         node, address = own_node(request, node_id), serializer.validated_data["address"]
         typed = ethereum.binding_challenge(request.user, node, address, utcnow())  # type: ignore[arg-type]
         return Response({"typed_data": typed})

@@ -3,17 +3,21 @@
 Addresses are counted by a keyed hash, whole for IPv4 and by their /64 for IPv6, and forgotten after the hour.
 """
 
+from datetime import datetime, timedelta
 from ipaddress import IPv6Address, ip_address
 
 from django.conf import settings
 from django.core.cache import cache
+from django.db import connection
 from django.http import HttpRequest
 from django.utils.crypto import salted_hmac
 
 from apps.core import parameters
-from apps.operators.sybil_errors import TooManyAccounts
+from apps.operators.models import Join
+from apps.operators.sybil_errors import TooManyAccounts, TooManyJoins
 
 HOUR_S = 3600
+HOUR = timedelta(seconds=HOUR_S)
 
 
 def address_of(request: HttpRequest) -> str:
@@ -63,3 +67,20 @@ def count_account(address: str) -> None:
         return
     if made > parameters.get("operators.wallet_accounts_hour"):
         raise TooManyAccounts
+
+
+def count_join(address: str, now: datetime) -> None:
+    """Count a machine that joins; one that fails to takes its count back with its transaction, which this needs.
+
+    Raises TooManyJoins above the hour's most.
+    """
+    if is_exempt(address):
+        return
+    network = network_key(address)
+    with connection.cursor() as cursor:
+        # Until commit, so that joins from one network are counted one after another.
+        cursor.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"join:{network}"])
+    Join.objects.filter(at__lte=now - HOUR).delete()
+    if Join.objects.filter(network=network, at__gt=now - HOUR).count() >= parameters.get("operators.joins_per_hour"):
+        raise TooManyJoins
+    Join.objects.create(network=network, at=now)

@@ -67,7 +67,7 @@ def newcomers(run: int) -> list[bytes]:
             "seal_public": b64(sealing.public),
             "probe": {"gpu_type": "cpu", "memory_mb": 8000, "frameworks": ["numpy", "onnxruntime"]},
             "challenge": given["challenge"],
-            "nonce": proof_of_work.solve(given["challenge"], given["zeros"]),
+            "nonce": proof_of_work.solve(given["challenge"], b64(signing.public), given["zeros"]),
         }
         net = platform_keys.network_id()
         raw = sign_envelope("node.register", body, key=signing, net=net, sender=signing.kid, to="platform", now=now)

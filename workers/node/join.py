@@ -65,7 +65,7 @@ def join(config: NodeConfig, token: str) -> Identity:
                 "seal_public": b64(sealing.public),
                 "probe": report,
                 "challenge": challenge["challenge"],
-                "nonce": proof_of_work.solve(challenge["challenge"], challenge["zeros"]),
+                "nonce": proof_of_work.solve(challenge["challenge"], b64(signing.public), challenge["zeros"]),
             }
             net = network["network"]
             envelope = sign_envelope(

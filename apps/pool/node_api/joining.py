@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 
 from apps.core import parameters, platform_keys
 from apps.models import catalog
-from apps.operators import enrolment
+from apps.operators import enrolment, sybil
 from apps.operators.models import Node
 from apps.pool import broker
 from apps.pool.node_api.errors import TokenRequired
@@ -47,7 +47,8 @@ def register(request: HttpRequest) -> HttpResponse:
     secret = broker.new_secret()
     with transaction.atomic():
         envelope = open_self_signed(raw, public, now)
-        node = enrolment.enrol(enrolment_of(envelope), now, broker_sha256=broker.digest_of(secret))
+        address = sybil.address_of(request)
+        node = enrolment.enrol(enrolment_of(envelope), now, broker_sha256=broker.digest_of(secret), address=address)
     try:
         broker.open_account(node.pk, node.broker_sha256)
     except RedisError as error:

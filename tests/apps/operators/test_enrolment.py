@@ -14,26 +14,31 @@ from apps.operators.enrolment import Enrolment
 from apps.operators.models import EnrolmentToken, Node, NodeStatus, Operator
 from workers.protocol import pow as proof_of_work
 from workers.protocol.clock import utcnow
-from workers.protocol.keys import SealingKey, SigningKey
+from workers.protocol.keys import SealingKey, SigningKey, b64
 
 
 def prepared(operator: Operator, name: str = "fra-1", **changes: object) -> Enrolment:
     made = enrolment_with(enrolment.issue_token(operator, name, utcnow()), name)
-    return replace(made, **changes)  # type: ignore[arg-type]
+    return worked(replace(made, **changes)) if changes else made  # type: ignore[arg-type]
+
+
+def worked(made: Enrolment) -> Enrolment:
+    """With the work done for the key that it has now."""
+    return replace(made, nonce=proof_of_work.solve(made.challenge, b64(made.sign_public)))
 
 
 def enrolment_with(token: str, name: str) -> Enrolment:
     """What a machine sends that was given the token."""
-    asked = enrolment.challenge(token, utcnow())
+    asked, key = enrolment.challenge(token, utcnow()), SigningKey.generate()
     return Enrolment(
         token=token,
         name=name,
-        sign_public=SigningKey.generate().public,
+        sign_public=key.public,
         seal_public=SealingKey.generate().public,
         probe={"gpu_type": "cpu", "gflops": 100},
         lanes={"inference.cpu": 1},
         challenge=asked["challenge"],
-        nonce=proof_of_work.solve(asked["challenge"], asked["zeros"]),
+        nonce=proof_of_work.solve(asked["challenge"], b64(key.public), asked["zeros"]),
     )
 
 
@@ -113,7 +118,7 @@ def test_without_a_stake_there_is_no_token(admin, applicant) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_a_token_used_twice_at_once_enrols_one_node(operator: Operator) -> None:
     made = prepared(operator)
-    rivals = [replace(made, sign_public=SigningKey.generate().public, name=made.name) for _ in range(4)]
+    rivals = [worked(replace(made, sign_public=SigningKey.generate().public)) for _ in range(4)]
 
     def attempt(rival: Enrolment) -> str:
         try:

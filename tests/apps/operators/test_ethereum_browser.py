@@ -18,6 +18,8 @@ from workers.protocol.clock import utcnow
 
 __all__ = ["browser", "site"]
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+# The site loads what checks these signatures when the first comes.
+SLOW = 30_000
 PROVIDER = """
 window.asked = [];
 window.ethereum = {
@@ -67,7 +69,7 @@ def test_an_ethereum_wallet_opens_an_account_and_switches_its_chain(site: Site, 
     page = context.new_page()
     heard = listen(page)
     come_in(page, site)
-    expect(page.get_by_role("heading", name="10 MESH are in your wallet")).to_be_visible()
+    expect(page.get_by_role("heading", name="10 MESH are in your wallet")).to_be_visible(timeout=SLOW)
     assert elsewhere(lambda: EthereumAddress.objects.get().address) == key.address.lower()
     context.clear_cookies()
     come_in(page, site, "/accounts/login/?next=/jobs")
@@ -106,7 +108,7 @@ def test_an_owner_binds_an_address_to_a_node_and_takes_it_away(
     page.wait_for_url(path)
     assert faults(page, path) == []
     page.get_by_role("button", name="Bind an address").click()
-    expect(page.get_by_text(key.address.lower())).to_be_visible()
+    expect(page.get_by_text(key.address.lower())).to_be_visible(timeout=SLOW)
     assert faults(page, path) == []
     assert elsewhere(lambda: NodeBinding.objects.get().address_id) == key.address.lower()
     page.get_by_role("button", name="Take it away").click()

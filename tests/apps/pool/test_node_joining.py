@@ -65,7 +65,7 @@ class Newcomer:
             "seal_public": b64(self.sealing.public),
             "probe": PROBE,
             "challenge": challenge,
-            "nonce": proof_of_work.solve(challenge, 1),
+            "nonce": proof_of_work.solve(challenge, b64(self.signing.public), 1),
             **changes,
         }
 
@@ -154,7 +154,9 @@ def stale(client: Client, token: str, owner: Operator) -> tuple[int, dict[str, A
 def wrong_work(client: Client, token: str, owner: Operator) -> tuple[int, dict[str, Any]]:
     newcomer = Newcomer(client)
     body = newcomer.body(token)
-    wrong = next(str(n) for n in range(1000) if not proof_of_work.check(body["challenge"], str(n), 1))
+    wrong = next(
+        str(n) for n in range(1000) if not proof_of_work.check(body["challenge"], body["sign_public"], str(n), 1)
+    )
     return newcomer.post("/register", newcomer.sign({**body, "nonce": wrong}))
 
 

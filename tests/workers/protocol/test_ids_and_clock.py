@@ -72,15 +72,16 @@ def test_a_moment_has_a_time_zone() -> None:
 
 @pytest.mark.parametrize("zeros", [0, 1, 2, 3, 4])
 def test_a_solved_challenge_is_accepted(zeros: int) -> None:
-    assert check("challenge", solve("challenge", zeros), zeros)
+    assert check("challenge", "key", solve("challenge", "key", zeros), zeros)
 
 
-def test_a_nonce_of_another_challenge_is_refused() -> None:
-    nonce = solve("challenge")
-    assert not check("another", nonce, 4)
-    assert not check("challenge", nonce + "0", 4)
-    assert not check("challenge", nonce, 64)
+def test_a_nonce_of_another_challenge_or_key_is_refused() -> None:
+    nonce = solve("challenge", "key")
+    assert not check("another", "key", nonce, 4)
+    assert not check("challenge", "another", nonce, 4)
+    assert not check("challenge", "key", nonce + "0", 4)
+    assert not check("challenge", "key", nonce, 64)
 
 
 def test_a_long_nonce_is_not_even_hashed() -> None:
-    assert not check("challenge", "0" * 65, 0)
+    assert not check("challenge", "key", "0" * 65, 0)
