@@ -343,6 +343,7 @@ class Agent:
             memory_bytes=limits.memory_used_mb() * limits.MB,
             power_w=self.keeper.power_w,
             restarts=self.restarts,
+            banned=str((self.state.fact(BANNED) or {}).get("reason", "")),
             tasks=self.state.counts(),
         )
 

@@ -35,6 +35,7 @@ class Snapshot:
     memory_bytes: int
     power_w: float | None
     restarts: int
+    banned: str = ""
     tasks: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -46,6 +47,8 @@ def faults(at: Snapshot) -> list[dict[str, str]]:
         found.append(("heartbeat_unanswered", f"The platform has not answered for {silent:.0f} s.", DOCTOR))
     elif not at.connected and at.now - at.started_at > at.heartbeat_s:
         found.append(("gateway_closed", "The connection to the gateway is closed.", DOCTOR))
+    if at.banned:
+        found.append(("node_banned", f"It is banned: {at.banned}", "The site's page of bans says how to appeal."))
     if at.lanes_down:
         lanes = ", ".join(at.lanes_down)
         found.append(

@@ -243,7 +243,8 @@ def test_a_page_costs_the_same_however_long_the_history_is(
         NodeEvent.objects.bulk_create(
             NodeEvent(node=node, at=utcnow(), old="online", new="offline", reason="x") for _ in range(50)
         )
-    assert costs[0] == costs[1]
+    # Governed values and bans are read anew each second, on whichever page comes then.
+    assert abs(costs[0] - costs[1]) <= 2
 
 
 @pytest.mark.parametrize("status", NodeStatus.values)

@@ -45,6 +45,7 @@ def test_a_node_that_works_is_ok() -> None:
         ({"connected": False}, "gateway_closed"),
         ({"lanes_down": ["inference.cpu"]}, "lane_down"),
         ({"clock_offset_ms": -31_000}, "clock_off"),
+        ({"banned": "It forged results."}, "node_banned"),
     ],
 )
 def test_what_keeps_it_from_working_is_unwell_with_a_next_step(change: dict[str, Any], code: str) -> None:
