@@ -32,7 +32,7 @@ GUESSES = 10
 
 def is_confirmed(user: User) -> bool:
     """Whether the account's address was proven to be its owner's."""
-    return EmailAddress.objects.filter(user=user, email__iexact=user.email, verified=True).exists()
+    return bool(EmailAddress.objects.filter(user=user, email__iexact=user.email, verified=True).exists())
 
 
 def is_taken(email: str, user: User) -> bool:

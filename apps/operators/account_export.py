@@ -85,8 +85,12 @@ def pieces(user: User, now: datetime) -> Iterator[bytes]:
 async def pieces_async(user: User, now: datetime) -> AsyncIterator[bytes]:
     """The same for an asynchronous server, which would gather a plain iterator in memory first."""
     reading = pieces(user, now)
+
+    def following() -> bytes:
+        return next(reading, b"")
+
     # In the request's own thread, whose database connection the handler closes.
-    while data := await sync_to_async(next)(reading, b""):
+    while data := await sync_to_async(following)():
         yield data
 
 

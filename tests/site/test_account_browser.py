@@ -3,8 +3,7 @@
 import json
 import re
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +12,17 @@ from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value
 from django.core.cache import cache
-from django.db import connections
+from django.db import connection
 from playwright.sync_api import Browser, CDPSession, Page, expect
+from pytest_django import DjangoDbBlocker
 
 from apps.core import platform_keys
 from apps.core.models import StoredMail, User
 from tests.e2e.walk import COLOURS, DESKTOP, LAYOUT, PHONE, in_view
-from tests.site.test_pages_browser import Site, ada, browser, listen, sign_in, site
+from tests.site.test_pages_browser import Site, ada, browser, listen, sign_in
 from workers.protocol.clock import utcnow
 
-__all__ = ["ada", "browser", "site"]
+__all__ = ["ada", "browser"]
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 PASSWORD = "correct horse battery"
 KEY = {
@@ -45,6 +45,24 @@ INSIDE = (
 )
 
 
+@pytest.fixture(scope="module")
+def running(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[Site]:
+    """One site for all tests here; it keeps nothing between them."""
+    served = Site()
+    with django_db_blocker.unblock():
+        served.start(connection.settings_dict["NAME"])
+    yield served
+    with django_db_blocker.unblock():
+        served.stop()
+
+
+@pytest.fixture
+def site(running: Site, transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Site:
+    # Playwright's own loop runs in this thread, where Django would refuse to touch the database.
+    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+    return running
+
+
 @pytest.fixture(autouse=True)
 def keys(transactional_db: None) -> None:
     cache.clear()
@@ -55,19 +73,6 @@ def keys(transactional_db: None) -> None:
 def confirmed(ada: User) -> User:
     EmailAddress.objects.create(user=ada, email=ada.email, verified=True, primary=True)
     return ada
-
-
-def elsewhere(act: Callable[[], Any]) -> Any:
-    """Act as another process does; this thread belongs to the browser's loop."""
-
-    def run() -> Any:
-        try:
-            return act()
-        finally:
-            connections.close_all()
-
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(run).result()
 
 
 def newest_code(email: str) -> str:
@@ -337,10 +342,12 @@ def test_the_export_is_downloaded_and_the_account_deleted(
 def looked_at(page: Page, url: str) -> list[Any]:
     """What axe finds on the page, in both themes and on a phone, and whether it is wider than the screen."""
     page.set_viewport_size(DESKTOP)  # type: ignore[arg-type]
-    page.emulate_media(color_scheme="light")
+    page.emulate_media(color_scheme="light", reduced_motion="reduce")
     page.goto(url)
     found = in_view(page, "light", {})
     page.emulate_media(color_scheme="dark")
+    # Buttons fade to the colours of another theme, and axe would measure on the way.
+    page.wait_for_timeout(250)
     found += in_view(page, "dark", COLOURS)
     page.set_viewport_size(PHONE)  # type: ignore[arg-type]
     return found + in_view(page, "phone in the dark", LAYOUT)
