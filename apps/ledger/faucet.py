@@ -66,7 +66,9 @@ def offers(user: User, now: datetime) -> list[Offer]:
     ids = {name: named("faucet", name, owner) for name in REWARDS}
     given = set(Transfer.objects.filter(pk__in=ids.values()).values_list("pk", flat=True))
     return [
-        Offer(name, parameters.get(value), ids[name] in given, missing_for(user, name, now))
+        Offer(
+            name, parameters.get(value), ids[name] in given, "" if ids[name] in given else missing_for(user, name, now)
+        )
         for name, value in REWARDS.items()
     ]
 

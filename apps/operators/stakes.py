@@ -9,6 +9,8 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from django.db import transaction
+from django.db.models import BigIntegerField, CharField, F, OuterRef, Subquery, Sum, Value
+from django.db.models.functions import Cast, Coalesce, Concat
 from django.utils.translation import gettext as _
 
 from apps.core import events, parameters
@@ -16,13 +18,12 @@ from apps.core.models import User
 from apps.ledger import accounts, amounts, orders, staking
 from apps.ledger.errors import StakeExceeded
 from apps.ledger.ids import named
-from apps.ledger.models import Transfer, Unbonding, authorised_by_platform
+from apps.ledger.models import Account, AccountKind, Transfer, Unbonding, authorised_by_platform
 from apps.ledger.retries import retried
 from apps.operators import mail, tiers
 from apps.operators.errors import NodesEnrolled, NotApproved, StakeBelowTier, StakeLocked
-from apps.operators.models import Operator, ShardHost, Stake
+from apps.operators.models import Operator, ShardHost, Stake, Tier
 
-SWEEP_AT_ONCE = 500
 PURPOSE_STAKE = "stake"
 PURPOSE_UNSTAKE = "unstake"
 ORDER_FIELDS = {"amount": str}
@@ -126,6 +127,8 @@ def _add(user: User, amount: int, transfer_id: UUID, authorisation: dict[str, An
 @transaction.atomic
 def _take_back(user: User, amount: int, unbonding_id: UUID, authorisation: dict[str, Any], now: datetime) -> Unbonding:
     operator = _locked(user)
+    # A host of shards that joins at this moment locks it too: one of the two sees the other.
+    accounts.lock(accounts.stake(user))
     if not Unbonding.objects.filter(pk=unbonding_id).exists():
         _check_may_leave(user, operator, amount)
     begun = staking.unstake(user, amount, id=unbonding_id, authorisation=authorisation, now=now)
@@ -177,14 +180,26 @@ def release_due(now: datetime) -> list[Unbonding]:
 
 def sweep(now: datetime) -> int:
     """Look again at stakes that a slash, a changed parameter or time may have moved; returns how many have changed."""
-    live = Stake.objects.live().select_related("operator__user").order_by("pk")
-    return sum(_swept(stake, now) for stake in live.iterator(chunk_size=SWEEP_AT_ONCE) if _has_moved(stake, now))
+    live = Stake.objects.live().select_related("operator").order_by("pk")
+    bonded = dict(live.values_list("pk", bonded_of("operator__user_id")))
+    least_of = {tier: least(tier) for tier in Tier.values}
+    moved = [stake for stake in live if _has_moved(stake, bonded.get(stake.pk, 0), least_of[stake.operator.tier], now)]
+    return sum(_swept(stake, now) for stake in moved)
 
 
-def _has_moved(stake: Stake, now: datetime) -> bool:
+def bonded_of(user: str) -> Coalesce:
+    """`staking.bonded` of the user that a column names, in a query."""
+    owner = Concat(Value("user:"), Cast(OuterRef(user), CharField()))
+    leaving = Unbonding.objects.waiting().filter(account=OuterRef("pk")).order_by().values("account")
+    left = leaving.annotate(units=Sum(F("amount") - F("slashed"))).values("units")
+    held = Account.objects.filter(kind=AccountKind.STAKE, owner=owner)
+    units = held.annotate(bonded=F("balance") - Coalesce(Subquery(left), Value(0), output_field=BigIntegerField()))
+    return Coalesce(Subquery(units.values("bonded")), Value(0), output_field=BigIntegerField())
+
+
+def _has_moved(stake: Stake, bonded: int, enough: int, now: datetime) -> bool:
     """Whether the row may not be what it should be; looked at without a lock."""
-    bonded = staking.bonded(stake.operator.user)
-    is_short = bonded < least(stake.operator.tier)
+    is_short = bonded < enough
     late = stake.status == Stake.Status.SHORT and stake.short_until is not None and stake.short_until <= now
     return bonded != stake.amount or is_short != (stake.status != Stake.Status.LOCKED) or late
 

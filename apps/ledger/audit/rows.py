@@ -1,24 +1,16 @@
 """What the rows must say among themselves, asked of the database in sets. Each question returns what breaks a rule."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from django.db import connection
 from django.utils.translation import gettext_noop as _
 
+from apps.ledger.audit import money_rows
+from apps.ledger.audit.question import Question
 from apps.ledger.audit.report import Check
 from workers.protocol.ledger_audit import NAMED_AT_MOST
 
 ONE_ANSWER = "select name, count(*) over () from ({}) answers(name) limit %s"
-
-
-@dataclass(frozen=True)
-class Question:
-    """A rule, and the statement that finds what breaks it, one name per row."""
-
-    name: str
-    detail: str
-    statement: str
 
 
 QUESTIONS = (
@@ -124,6 +116,7 @@ QUESTIONS = (
         from ledger_sealing s where not exists (select from ledger_transfer t where t.seq = s.transfer_id)
         """,
     ),
+    *money_rows.QUESTIONS,
 )
 
 

@@ -22,7 +22,7 @@ from workers.protocol.keys import SigningKey
 from workers.protocol.ledger_audit import RULES
 
 SLOT = timedelta(seconds=10)
-ASKED = {"entries", "sum", "balances", "overdrafts", "holds", "queue"}
+ASKED = {"entries", "sum", "balances", "overdrafts", "holds", "queue", "stakes", "slashes", "mandates", "epochs"}
 
 
 def test_an_honest_ledger_passes(busy: Hold) -> None:

@@ -255,3 +255,16 @@ def test_mandates_are_given_listed_and_revoked_over_the_api(rich: Operator, othe
     path = f"/api/v1/mandates/{made['id']}/revoke"
     assert spender.client.post(path).json()["code"] == "mandate_unknown"
     assert wallet.client.post(path).json()["revoked_at"]
+
+
+def test_looking_after_stakes_costs_the_same_however_many_there_are(
+    operator: Operator, other: Operator, now: datetime, django_assert_num_queries: Any
+) -> None:
+    stakes.take_back(other.user, MESH, now)
+    stakes.sweep(now)
+    with django_assert_num_queries(2):
+        assert stakes.sweep(now) == 0
+    bonded = Stake.objects.annotate(units=stakes.bonded_of("operator__user_id"))
+    assert {stake.operator_id: stake.units for stake in bonded} == {
+        who.pk: staking.bonded(who.user) for who in (operator, other)
+    }
