@@ -18,8 +18,20 @@ from apps.core import events
 from apps.core.models import Event, StoredMail, User
 from apps.ledger import accounts
 from apps.ledger.models import Account, AccountKind
+from apps.ledger.money_models import Mandate
 from apps.operators.account_errors import AccountGone, AccountHasNodes, AccountIsStaff, AccountObstacle, AccountStaked
-from apps.operators.models import ApiKey, Appeal, Application, EnrolmentToken, Notification, Operator, Stake, Wallet
+from apps.operators.models import (
+    ApiKey,
+    Appeal,
+    Application,
+    EnrolmentToken,
+    Node,
+    Notification,
+    Operator,
+    ShardHost,
+    Stake,
+    Wallet,
+)
 
 Check = Callable[[User], AccountObstacle | None]
 Eraser = Callable[[User, datetime], None]
@@ -46,8 +58,7 @@ def obstacles(user: User) -> list[AccountObstacle]:
         found.append(AccountIsStaff())
     if has_stake(user):
         found.append(AccountStaked())
-    operator = Operator.objects.filter(user=user).first()
-    if operator and operator.nodes.not_revoked().exists():
+    if has_machines(user):
         found.append(AccountHasNodes())
     return found + [obstacle for check in _checks if (obstacle := check(user))]
 
@@ -57,6 +68,12 @@ def has_stake(user: User) -> bool:
     open_stakes = Stake.objects.filter(operator__user=user).exclude(status=Stake.Status.RELEASED)
     owned = Account.objects.filter(kind=AccountKind.STAKE, owner=accounts.owner_of(user), balance__gt=0)
     return open_stakes.exists() or owned.exists()
+
+
+def has_machines(user: User) -> bool:
+    """Whether a node of the account is not revoked, or a host of shards has not left."""
+    hosts = ShardHost.objects.filter(user=user, status=ShardHost.Status.ACTIVE)
+    return Node.objects.filter(operator__user=user).not_revoked().exists() or hosts.exists()
 
 
 @transaction.atomic(durable=True)
@@ -77,6 +94,7 @@ def delete(user: User, now: datetime) -> None:
 def _end_access(person: User, now: datetime) -> None:
     ApiKey.objects.filter(user=person, revoked_at=None).update(revoked_at=now)
     EnrolmentToken.objects.filter(operator__user=person, used_at=None).delete()
+    Mandate.objects.filter(payer__owner=accounts.owner_of(person), revoked_at=None).update(revoked_at=now)
     Authenticator.objects.filter(user=person).delete()
     for row in UserSession.objects.filter(user=person):
         row.end()

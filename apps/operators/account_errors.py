@@ -32,7 +32,7 @@ class AccountStaked(AccountObstacle):
 
 
 class AccountHasNodes(AccountObstacle):
-    """You have nodes that are not revoked. Revoke them first."""
+    """You have nodes that are not revoked, or hosts of shards that have not left. Revoke them, or let them leave."""
 
     code = "account_has_nodes"
     where = "/nodes"

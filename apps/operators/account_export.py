@@ -6,7 +6,7 @@ add their sections when they are loaded.
 
 import json
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -19,17 +19,22 @@ from django.db.models import Model, Q, QuerySet
 from apps.core.models import Event, User
 from apps.ledger import accounts, amounts
 from apps.ledger.models import Account, Transfer
+from apps.ledger.money_models import EpochShare, Mandate, Slash, Unbonding
 from apps.operators.models import (
     ApiKey,
     Appeal,
     Application,
     Ban,
     EnrolmentToken,
+    EthereumAddress,
     Node,
+    NodeBinding,
     NodeEvent,
     Notification,
     Operator,
     ReputationChange,
+    RetiredKey,
+    ShardHost,
     Stake,
     Wallet,
 )
@@ -100,10 +105,10 @@ def dumps(value: Any) -> str:
 
 
 def plain(value: Any) -> str:
-    """A moment, or an id, as text."""
+    """A moment, a day, or an id, as text."""
     if isinstance(value, datetime):
         return value.isoformat().replace("+00:00", "Z")
-    if isinstance(value, UUID):
+    if isinstance(value, date | UUID):
         return str(value)
     raise TypeError(f"{type(value)} has no form in an export")
 
@@ -165,6 +170,7 @@ OWN: dict[str, Section] = {
         ApiKey.objects.filter(user=user), "name", "prefix", "scopes", "created_at", "last_used_at", "revoked_at"
     ),
     "wallets": lambda user: rows(Wallet.objects.filter(user=user), "address", "public", "label", "created_at"),
+    "ethereum_addresses": lambda user: rows(EthereumAddress.objects.filter(user=user), "created_at", key="address"),
     "applications": lambda user: rows(
         Application.objects.filter(user=user),
         *("tier", "region", "hardware", "experience", "status", "reason"),
@@ -180,6 +186,16 @@ OWN: dict[str, Section] = {
         Node.objects.filter(operator__user=user),
         *("name", "status", "reason", "sign_public", "seal_public", "probe", "lanes", "reputation"),
         *("enrolled_at", "last_seen_at", "revoked_at"),
+    ),
+    "node_bindings": lambda user: rows(
+        NodeBinding.objects.filter(node__operator__user=user), "address_id", "at", key="node_id"
+    ),
+    "retired_keys": lambda user: rows(
+        RetiredKey.objects.filter(node__operator__user=user), "node_id", "kid", "sign_public", "retired_at"
+    ),
+    "shard_hosts": lambda user: rows(
+        ShardHost.objects.filter(user=user),
+        *("name", "status", "sign_public", "seal_public", "probe", "joined_at", "left_at"),
     ),
     "node_events": lambda user: rows(
         NodeEvent.objects.filter(node__operator__user=user), "node_id", "at", "old", "new", "reason"
@@ -204,5 +220,25 @@ OWN: dict[str, Section] = {
         Account.objects.filter(owner=accounts.owner_of(user)), "kind", "balance", money=("balance",)
     ),
     "transfers": transfers,
+    "unbondings": lambda user: rows(
+        Unbonding.objects.filter(account__owner=accounts.owner_of(user)),
+        *("amount", "slashed", "status", "started_at", "release_at", "ended_at"),
+        money=("amount", "slashed"),
+    ),
+    "slashes": lambda user: rows(
+        Slash.objects.filter(account__owner=accounts.owner_of(user)),
+        *("fault", "at_stake", "share_bp", "amount", "status", "fault_at", "at", "final_at", "ended_at"),
+        money=("at_stake", "amount"),
+    ),
+    "mandates": lambda user: rows(
+        Mandate.objects.filter(payer__owner=accounts.owner_of(user)),
+        *("spender", "wallet", "cap", "document", "signature", "created_at", "expires_at", "revoked_at"),
+        money=("cap",),
+    ),
+    "epoch_shares": lambda user: rows(
+        EpochShare.objects.filter(owner=accounts.owner_of(user)),
+        *("epoch_id", "node", "tier", "uptime_ppm", "quality_ppm", "nodes", "weight", "amount", "escrowed"),
+        money=("amount", "escrowed"),
+    ),
     "events": events,
 }

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from allauth.account.models import EmailAddress
@@ -12,13 +14,24 @@ from django.db import connections
 from django.test import Client
 
 from apps.core.models import Event, StoredMail, User
-from apps.ledger import audit
+from apps.ledger import accounts, audit
 from apps.ledger.models import Account, Transfer
+from apps.ledger.money_models import Mandate
 from apps.operators import account_deletion, applications, enrolment, nodes, stakes, wallets
 from apps.operators.account_errors import AccountGone, AccountHasNodes, AccountIsStaff, AccountStaked
 from apps.operators.authentication import make_key
 from apps.operators.errors import OperatorError
-from apps.operators.models import ApiKey, Application, EnrolmentToken, Notification, Operator, Scope, Stake, Wallet
+from apps.operators.models import (
+    ApiKey,
+    Application,
+    EnrolmentToken,
+    Notification,
+    Operator,
+    Scope,
+    ShardHost,
+    Stake,
+    Wallet,
+)
 from tests.apps.operators.conftest import DATA
 from tests.apps.operators.test_enrolment import prepared
 from workers.protocol.canonical import dumps
@@ -115,6 +128,45 @@ def test_nodes_have_to_be_revoked_first(operator: Operator) -> None:
     assert "account_has_nodes" in codes(operator.user)
     nodes.revoke(node, reason="Sold.", now=utcnow())
     assert AccountHasNodes.code not in codes(operator.user)
+
+
+def test_hosts_of_shards_have_to_leave_first(applicant: User) -> None:
+    wallet = bound(applicant)
+    keys = {"sign_public": "s", "seal_public": "e", "kid": "k"}
+    host = ShardHost.objects.create(id="hst_1", user=applicant, wallet=wallet, name="shelf", joined_at=utcnow(), **keys)
+    assert codes(applicant) == ["account_has_nodes"]
+    ShardHost.objects.filter(pk=host.pk).update(status=ShardHost.Status.LEFT, left_at=utcnow())
+    assert codes(applicant) == []
+
+
+def test_mandates_of_the_account_end(applicant: User) -> None:
+    now = utcnow()
+    given = Mandate.objects.create(
+        id=uuid4(),
+        payer=accounts.wallet(applicant),
+        spender="user:99",
+        wallet="w",
+        cap=5,
+        document={},
+        signature="",
+        created_at=now,
+        expires_at=now + timedelta(days=1),
+    )
+    account_deletion.delete(applicant, now)
+    given.refresh_from_db()
+    assert given.revoked_at == now
+
+
+def test_a_wallet_of_a_deleted_account_signs_nobody_in(applicant: User) -> None:
+    key = SigningKey.generate()
+    message = wallets.challenge(applicant, utcnow())
+    signed = {"public": b64(key.public), "signature": b64(key.sign(dumps(message))), "message": message}
+    wallets.bind(applicant, {**signed, "label": ""}, utcnow())
+    account_deletion.delete(applicant, utcnow())
+    fresh = wallets.visitors_challenge(wallets.SIGN_IN, utcnow())
+    entry = {"public": b64(key.public), "signature": b64(key.sign(dumps(fresh))), "message": fresh}
+    with pytest.raises(OperatorError, match="deleted"):
+        wallets.enter(entry, wallets.SIGN_IN, utcnow(), address="127.0.0.1")
 
 
 def test_staff_keep_their_accounts_until_another_admin_takes_the_rights(admin: User) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from allauth.account.models import EmailAddress
 from django.contrib.sessions.backends.db import SessionStore
-from django.core.cache import cache
 from django.core import mail
+from django.core.cache import cache
 from django.db import connections
 from django.test import RequestFactory
 
