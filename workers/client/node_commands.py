@@ -179,6 +179,7 @@ def doctor(directory: Directory = None, config: ConfigFile = None, as_json: Json
     """Explain what is wrong with this host, each with its next step."""
     checks = examine(settings(config, directory))
     if as_json:
+        "banned": (state.fact("banned") or {}).get("reason"),
         sys.stdout.write(json.dumps([check.as_dict() for check in checks], indent=2) + "\n")
     for check in checks if not as_json else []:
         words.print(f"{'✓' if check.ok else '✗'} {check.name}: {check.detail}", markup=False)
