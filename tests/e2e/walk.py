@@ -50,7 +50,7 @@ def signed_in_pages(person: Person) -> Pages:
     """The pages of one's own, with one's first node and job."""
     found = ["/overview", "/apply", "/nodes", "/nodes/register", "/jobs", "/jobs/new", "/keys", "/bans", "/wallet"]
     found += ["/rewards", "/transfers/new", "/mandates", "/mandates/new"]
-    found += ["/accounts/email/", "/accounts/password/change/", "/accounts/2fa/"]
+    found += ["/account", "/account/email", "/account/security", "/account/sessions", "/account/data"]
     nodes = linked(person, "/nodes", "main a[href^='/nodes/node_']")
     found += [*nodes, *(f"{node}/reputation" for node in nodes)]
     return found + linked(person, "/jobs", "main a[href^='/jobs/job_']")

@@ -27,6 +27,7 @@ from apps.operators import account_deletion, account_sessions
 from workers.protocol.clock import utcnow
 
 PASSWORD = "correct horse battery"
+SETTINGS = ("/account", "/account/email", "/account/security", "/account/sessions", "/account/data")
 LOGIN = {"login": "ada@example.org", "password": PASSWORD}
 
 
@@ -326,7 +327,7 @@ def test_sensitive_pages_ask_again_and_others_do_not(client: Client, ada: User) 
     asked = client.post("/account/email", {"email": "new@example.org"})
     assert asked["Location"].startswith("/accounts/reauthenticate/")
     assert mail.outbox == []
-    for path in ("/account", "/account/email", "/account/security", "/account/sessions", "/account/data"):
+    for path in SETTINGS:
         assert client.get(path).status_code == 200
 
 
@@ -352,6 +353,22 @@ def test_who_has_neither_password_nor_factor_signs_in_afresh(client: Client, ada
     assert "fresh sign-in" in refused.content.decode()
 
 
+def test_an_account_without_an_address_has_all_its_pages(client: Client) -> None:
+    nobody = User.objects.create_user(None, name="Wallet 12ab")
+    client.force_login(nobody)
+    session = client.session
+    session["account_authentication_methods"] = [{"method": "wallet", "at": time.time()}]
+    session["account_authentication_methods_user"] = str(nobody.pk)
+    session.save()
+    for path in (*SETTINGS, "/account/delete", "/accounts/2fa/totp/activate/", "/accounts/2fa/webauthn/add/"):
+        assert client.get(path).status_code == 200, path
+    client.post("/account/email", {"email": "walter@example.org"})
+    client.post("/account/email/code", {"code": code_of(mail.outbox[-1])})
+    nobody.refresh_from_db()
+    assert nobody.email == "walter@example.org"
+    assert [message.to for message in mail.outbox] == [["walter@example.org"]]
+
+
 def test_a_deleted_person_comes_in_by_no_door(client: Client, ada: User) -> None:
     link = reset_link(client, ada.email)
     ask_for_code(client, ada.email)
@@ -368,9 +385,7 @@ def test_a_deleted_person_comes_in_by_no_door(client: Client, ada: User) -> None
     assert "no account" in str(mail.outbox[-1].body) or "do not have any record" in str(mail.outbox[-1].body)
 
 
-@pytest.mark.parametrize(
-    "path", ["/account", "/account/email", "/account/security", "/account/sessions", "/account/data", "/account/delete"]
-)
+@pytest.mark.parametrize("path", [*SETTINGS, "/account/delete"])
 def test_a_visitor_is_asked_to_sign_in(client: Client, path: str) -> None:
     assert client.get(path)["Location"].startswith("/accounts/login/?next=")
 

@@ -38,7 +38,7 @@ VIEWS = {
     "phone": {"color_scheme": "dark", "viewport": {"width": 390, "height": 844}},
 }
 PUBLIC = ("/", "/overview", "/search?q=nothing", "/accounts/login/", "/accounts/signup/", "/accounts/password/reset/")
-PRIVATE = ("/overview", "/accounts/email/", "/accounts/password/change/", "/accounts/2fa/", "/dev/mail")
+PRIVATE = ("/overview", "/account", "/account/security", "/accounts/password/change/", "/dev/mail")
 
 
 class Site:
