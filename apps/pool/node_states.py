@@ -149,7 +149,7 @@ def why_held(beat: Heard) -> tuple[str, str]:
     if not beat.held:
         return DRAINED_ITSELF, RESUME
     reason, next_step = HELD[beat.held[0]]
-    until = f" That is at {from_unix_ms(beat.held_until):%Y-%m-%d %H:%M} UTC." if beat.held_until else ""
+    until = f" This ends at {from_unix_ms(beat.held_until):%Y-%m-%d %H:%M} UTC." if beat.held_until else ""
     return reason, next_step + until
 
 

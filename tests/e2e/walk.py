@@ -27,7 +27,7 @@ def linked(person: Person, page: str, selector: str) -> Pages:
 
 def visitors_pages(person: Person) -> Pages:
     """What everybody may see, with a transfer, a block and a model that exist."""
-    found = ["/", "/overview", "/models", "/ledger", "/ledger/audit", "/search?q=nothing", "/dev/mail"]
+    found = ["/", "/overview", "/install", "/models", "/ledger", "/ledger/audit", "/search?q=nothing", "/dev/mail"]
     found += [f"/trading{part}" for part in ("", "/signals", "/decisions", "/rounds", "/orders", "/scans")]
     found += ["/accounts/login/", "/accounts/signup/", "/accounts/password/reset/"]
     for page, selector in (
@@ -52,7 +52,7 @@ def signed_in_pages(person: Person) -> Pages:
     found += ["/rewards", "/transfers/new", "/mandates", "/mandates/new"]
     found += ["/account", "/account/email", "/account/security", "/account/sessions", "/account/data"]
     nodes = linked(person, "/nodes", "main a[href^='/nodes/node_']")
-    found += [*nodes, *(f"{node}/reputation" for node in nodes)]
+    found += [*nodes, *(f"{node}/reputation" for node in nodes), *(f"{node}/idle" for node in nodes)]
     return found + linked(person, "/jobs", "main a[href^='/jobs/job_']")
 
 
