@@ -25,7 +25,7 @@ from apps.operators.errors import (
     TokenUsed,
     TooManyNodes,
 )
-from apps.operators.models import EnrolmentToken, Node, NodeEvent, NodeStatus, Operator
+from apps.operators.models import EnrolmentToken, Node, NodeEvent, NodeStatus, Operator, RetiredKey, ShardHost
 from workers.protocol.ids import new_id
 from workers.protocol.keys import KEY_BYTES, b64, kid_of
 
@@ -122,7 +122,8 @@ def _check_keys(enrolment: Enrolment) -> None:
     if {len(enrolment.sign_public), len(enrolment.seal_public)} != {KEY_BYTES}:
         raise KeyInvalid
     taken = Q(sign_public=b64(enrolment.sign_public)) | Q(seal_public=b64(enrolment.seal_public))
-    if Node.objects.filter(taken).exists():
+    retired = RetiredKey.objects.filter(sign_public=b64(enrolment.sign_public))
+    if Node.objects.filter(taken).exists() or ShardHost.objects.filter(taken).exists() or retired.exists():
         raise KeyInUse
 
 

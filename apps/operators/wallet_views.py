@@ -7,12 +7,13 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET, require_http_methods
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from apps.core import parameters
-from apps.ledger import accounts, amounts
-from apps.operators import ethereum, wallets
-from apps.operators.models import Node, NodeBinding
+from apps.ledger import accounts, amounts, staking
+from apps.operators import ethereum, hosts, wallets
+from apps.operators.models import Node, NodeBinding, ShardHost
+from apps.operators.sybil_errors import HostUnknown
 from apps.operators.views import FORM_METHODS, person
 from workers.protocol.clock import utcnow
 from workers.protocol.ids import show_uuid
@@ -53,3 +54,31 @@ def node_address(request: HttpRequest, node_id: str) -> HttpResponse:
         "chain": parameters.get("ethereum.chain_id"),
     }
     return render(request, "operators/node_ethereum.html", context)
+
+
+@login_required
+@require_GET
+def hosts_page(request: HttpRequest) -> HttpResponse:
+    """One's hosts of shards, their stake, and the command that makes one."""
+    user = person(request)
+    rows = list(ShardHost.objects.select_related("wallet").filter(user=user))
+    context = {
+        "hosts": rows,
+        "needed_units": parameters.get("operators.host_stake"),
+        "bonded_units": staking.bonded(user),
+        "site": f"{request.scheme}://{request.get_host()}",
+    }
+    return render(request, "operators/hosts.html", context)
+
+
+@login_required
+@require_POST
+def host_leave(request: HttpRequest, host_id: str) -> HttpResponse:
+    """Let a host go."""
+    try:
+        left = hosts.leave(person(request), host_id, utcnow())
+    except HostUnknown as error:
+        messages.error(request, error.detail)
+    else:
+        messages.success(request, _("%(name)s hosts no shards any more.") % {"name": left.name})
+    return redirect("hosts")

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from workers.client import wallets
 from workers.client.account_commands import Json
 from workers.client.output import print_fields, print_json, say, words
 from workers.node import identity as identities
@@ -18,6 +19,7 @@ from workers.node.api import NodeApi
 from workers.node.config import NodeConfig, load_config
 from workers.node.doctor import examine
 from workers.node.errors import NodeError
+from workers.node.hosting import join_as_host
 from workers.node.join import join as join_network
 from workers.node.log import configure_logging
 from workers.node.model_server import ModelServer
@@ -39,15 +41,25 @@ def settings(config: Path | None, directory: Path | None, **more: Any) -> NodeCo
 @app.command()
 def join(
     url: Annotated[str, typer.Argument(help="The network's site.")],
-    token: Annotated[str, typer.Option("--token", envvar="MESH_NODE_TOKEN", help="The one-use token from the site.")],
+    token: Annotated[
+        str | None, typer.Option("--token", envvar="MESH_NODE_TOKEN", help="The one-use token from the site.")
+    ] = None,
+    wallet: Annotated[
+        str | None, typer.Option("--host-shards", metavar="WALLET", help="Join as a host of shards by this wallet.")
+    ] = None,
     name: Annotated[str | None, typer.Option("--name", help="The node's name; this host's.")] = None,
     slots: Annotated[int | None, typer.Option("--slots", min=1, help="Tasks at a time.")] = None,
     directory: Directory = None,
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> None:
-    """Enrol this machine with a token."""
+    """Enrol this machine with a token; or, without one, as a host of shards with a wallet and its stake."""
     chosen = settings(config, directory, platform_url=url, name=name, slots=slots)
+    if wallet is not None:
+        join_hosts(chosen, wallet, as_json=as_json)
+        return
+    if token is None:
+        raise typer.BadParameter("Give a token of the site's Register page, or a wallet by --host-shards.")
     say(f"Measuring this host and solving the proof-of-work for {chosen.platform_url} …")
     identity = join_network(chosen, token)
     shown = {"node": identity.node_id, "name": identity.name, "network": identity.network, "lanes": identity.lanes}
@@ -56,6 +68,15 @@ def join(
     else:
         print_fields(shown)
         say(f"Enrolled. Start it with: mesh node run --dir {chosen.directory}")
+
+
+def join_hosts(config: NodeConfig, wallet: str, *, as_json: bool) -> None:
+    """Lock the stake from a wallet's account and keep a place among the hosts of shards."""
+    key = wallets.load(wallet)
+    say(f"Measuring this host and solving the proof-of-work for {config.platform_url} …")
+    shown = join_as_host(config, key)
+    print_json(shown) if as_json else print_fields(shown)
+    say("Joined, and its place is kept. The network hands no work to hosts of shards yet.")
 
 
 @app.command()
@@ -158,6 +179,7 @@ def status(directory: Directory = None, config: ConfigFile = None, as_json: Json
         "reason": seen.get("reason") or None,
         "next step": seen.get("next_step") or None,
         "draining": state.fact("draining", False),
+        "banned": (state.fact("banned") or {}).get("reason"),
         "held by": ", ".join(state.fact(limits.HELD, [])) or None,
         "running": len(state.running()),
         "results to post": len(state.kept_results()),
@@ -179,7 +201,6 @@ def doctor(directory: Directory = None, config: ConfigFile = None, as_json: Json
     """Explain what is wrong with this host, each with its next step."""
     checks = examine(settings(config, directory))
     if as_json:
-        "banned": (state.fact("banned") or {}).get("reason"),
         sys.stdout.write(json.dumps([check.as_dict() for check in checks], indent=2) + "\n")
     for check in checks if not as_json else []:
         words.print(f"{'✓' if check.ok else '✗'} {check.name}: {check.detail}", markup=False)

@@ -3,8 +3,8 @@
 from django.contrib import admin
 
 from apps.operators import second_factor
-from apps.operators.admin import conduct, review, rows
+from apps.operators.admin import conduct, identity, review, rows
 
-__all__ = ["conduct", "review", "rows"]
+__all__ = ["conduct", "identity", "review", "rows"]
 
 second_factor.guard(admin.site)
