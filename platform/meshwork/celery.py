@@ -10,6 +10,7 @@ app = Celery("meshwork")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 app.autodiscover_tasks(["apps.trading.risk"])
-app.autodiscover_tasks(["apps.operators"], related_name="stake_tasks")
+for part in ("stake_tasks", "conduct_tasks"):
+    app.autodiscover_tasks(["apps.operators"], related_name=part)
 for part in ("tasks_scans", "tasks_market"):
     app.autodiscover_tasks(["apps.trading"], related_name=part)
