@@ -190,7 +190,8 @@ class EpochShare(models.Model):
     escrowed = models.BigIntegerField()
 
     class Meta:
-        ordering = ["-epoch", "node"]
+        # By the column: by the relation, Django would turn the epochs' own order round.
+        ordering = ["-epoch_id", "node"]
         constraints = [
             models.UniqueConstraint(fields=["epoch", "node"], name="ledger_epoch_share_once"),
             models.CheckConstraint(

@@ -100,6 +100,17 @@ def test_the_rewards_page_shows_every_part(operator: Operator) -> None:
         assert words in page
 
 
+def test_the_newest_day_stands_first(operator: Operator) -> None:
+    for day in (3, 5, 4):
+        at = date(2026, 1, day)
+        epoch = Epoch.objects.create(day=at, first_height=1, last_height=2, pool=9, minted=9, at=utcnow())
+        values = {"tier": 1, "uptime_ppm": 1, "quality_ppm": 1, "nodes": 1, "weight": 1, "amount": 9, "escrowed": 0}
+        owner = accounts.owner_of(operator.user)
+        EpochShare.objects.create(epoch=epoch, node="node_1", owner=owner, **values)
+    shown = as_(operator.user).get("/rewards").context["shares"]
+    assert [share["day"].day for share in shown] == [5, 4, 3]
+
+
 def test_stake_is_locked_by_a_button_once(operator: Operator, admin: User) -> None:
     faucet.treasury_grant(operator.user, 10 * MESH, admin, "for tests", utcnow())
     client, request = as_(operator.user), uuid4()
