@@ -49,6 +49,7 @@ def visitors_pages(person: Person) -> Pages:
 def signed_in_pages(person: Person) -> Pages:
     """The pages of one's own, with one's first node and job."""
     found = ["/overview", "/apply", "/nodes", "/nodes/register", "/jobs", "/jobs/new", "/keys", "/bans", "/wallet"]
+    found += ["/wallet/welcome", "/hosts"]
     found += ["/rewards", "/transfers/new", "/mandates", "/mandates/new"]
     found += ["/account", "/account/email", "/account/security", "/account/sessions", "/account/data"]
     nodes = linked(person, "/nodes", "main a[href^='/nodes/node_']")

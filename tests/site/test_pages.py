@@ -96,13 +96,13 @@ def shown(now: datetime) -> dict[str, figures.Figure]:
     return {figure.label: figure for figure in figures.totals(now)}
 
 
-def test_a_visitor_reads_what_the_network_is_and_finds_one_way_in(client: Client) -> None:
+def test_a_visitor_reads_what_the_network_is_and_is_offered_a_wallet_first(client: Client) -> None:
     page = client.get("/")
     text = page.content.decode()
     assert page.status_code == 200
-    assert text.count("Join the testnet") == 1
+    assert text.count("Make a wallet and start") == 1
     assert text.count("btn-primary") == 1
-    assert 'href="/accounts/signup/?next=/apply"' in text
+    assert text.index("Make a wallet and start") < text.index('href="/accounts/signup/?next=/apply"')
     assert "TESTNET" in text
     assert "MESH here has no value" in text
 

@@ -67,7 +67,6 @@ ACTIONS: dict[str, tuple[object, ...]] = {
     "/api/v1/hosts/join": (400, 400, 400, 400, 400),
     "/api/v1/hosts/host_unknown/leave": (401, 404, 404, 404, 404),
     "/hosts/host_unknown/leave": ("L", 302, 302, 302, 302),
-    "/nodes/{node}/ethereum": ("L", 404, 302, 404, 404),
 }
 
 
