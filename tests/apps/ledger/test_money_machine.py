@@ -206,7 +206,7 @@ class MoneyMachine(RuleBasedStateMachine):
     def settle(self, data: st.DataObject, to: str, units: int) -> None:
         mandate, draw, key = data.draw(st.sampled_from(self.draws))
         expected = self.money.settle(mandate, draw, to, units)
-        leg = holds.Leg(uuid4(), self.wallet(to).pk, units, "fee.provider")
+        leg = holds.Leg(uuid4(), self.wallet(to).pk, units, "test")
         [outcome] = holds.settle_many([holds.Settlement(key, [leg])], now=self.now)
         assert outcome.code == expected
 
