@@ -1,0 +1,156 @@
+"""Who may see and do what: every address of the site, asked by everybody, answers as the table here says."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from allauth.usersessions.models import UserSession
+from django.db import transaction
+from django.test import Client
+from django.urls import URLResolver, get_resolver
+from redis import Redis
+
+from apps.core.models import Event, User
+from tests.site import permissions_stage
+from tests.site.permissions_stage import Stage
+
+pytestmark = pytest.mark.django_db
+Asked = tuple[str, frozenset[str]]
+
+EVERYBODY = frozenset({"visitor", "requester", "operator", "other", "staff"})
+PEOPLE = EVERYBODY - {"visitor"}
+OPERATORS = frozenset({"operator", "other"})
+REQUESTER, OPERATOR, OTHER, STAFF = (frozenset({who}) for who in ("requester", "operator", "other", "staff"))
+REQUESTER_AND_STAFF, OPERATOR_AND_STAFF = REQUESTER | STAFF, OPERATOR | STAFF
+# Who is let in, by method: the names of addresses. What is asked of them is the requester's or the operator's.
+ALLOWED: dict[Asked, str] = {
+    ("get", EVERYBODY): """
+        api_docs api_ledger api_ledger_account api_ledger_audit api_ledger_audit_export api_ledger_block
+        api_ledger_blocks api_ledger_genesis api_ledger_proof api_ledger_transfer api_ledger_transfers api_model
+        api_models api_node api_nodes artifact audit audit_csv audit_export audit_json audit_live audit_run
+        audit_run_csv audit_run_json block blocks dev_mail favicon health install install_file landing ledger
+        ledger_account ledger_account_live ledger_live ledger_search model models openai_model openai_models
+        overview overview_live schema search totals trading trading_candles trading_certificate trading_decision
+        trading_decisions trading_live trading_orders trading_plan trading_round trading_round_live
+        trading_rounds trading_rtt trading_scans trading_scans_live trading_signal trading_signals
+        trading_target trading_target_live transfer transfer_proof transfers transfers_live well_known
+    """,
+    ("post", EVERYBODY): """
+        api_ethereum_session api_ethereum_visitor api_host_challenge api_host_join api_login api_wallet_key
+        api_wallet_session api_wallet_visitor
+    """,
+    ("get", PEOPLE): """
+        account_data account_delete account_email_settings account_export_ready account_profile account_security
+        account_sessions api_application api_hosts api_jobs api_mandates api_me api_scans api_signals
+        api_signals_accuracy api_stakes api_wallet_challenge api_wallet_nonce apply apply_live bans hosts
+        job_new jobs jobs_live keys mandate_new mandates node_register nodes nodes_live rewards rewards_live
+        send stages_live wallet wallet_live wallet_welcome
+    """,
+    ("post", PEOPLE): """
+        account_delete account_email_code account_email_settings account_export account_profile
+        account_sessions_end_others api_application api_faucet_claim api_host_join api_job_quote api_jobs
+        api_mandates api_node_binding_challenge api_scans api_signals api_stakes api_transfers api_wallets apply
+        faucet_claim job_new job_quote keys mandate_new mandate_signed node_register openai_embeddings send
+        send_signed stake_add stake_leave wallet
+    """,
+    ("post", REQUESTER): """
+        account_session_end api_mandate_revoke key_revoke mandate_revoke
+    """,
+    ("get", OPERATOR): """
+        node_ethereum node_register_waiting
+    """,
+    ("post", OPERATOR): """
+        api_host_leave api_stake_cancel host_leave node_ethereum stake_keep
+    """,
+    ("post", OTHER): """
+        ban_appeal
+    """,
+    ("post", OPERATORS): """
+        stake
+    """,
+    ("get", REQUESTER_AND_STAFF): """
+        api_job api_job_receipt api_job_result api_job_tasks job_detail job_live job_receipt job_result
+    """,
+    ("delete", OPERATOR): """
+        api_node_binding
+    """,
+    ("post", REQUESTER_AND_STAFF): """
+        api_job_cancel job_cancel
+    """,
+    ("get", OPERATOR_AND_STAFF): """
+        node_detail node_idle node_live node_reputation
+    """,
+    ("post", OPERATOR_AND_STAFF): """
+        node_action node_limits
+    """,
+    ("post", STAFF): """
+        api_ledger_audit run_audit trading_flatten trading_pause trading_resume
+    """,
+}
+# The admin and the accounts' own pages are the work of libraries; their tests are elsewhere.
+ELSEWHERE = ("admin", "accounts/")
+# Forms that answer a refusal with a message on the next page: whether something changed says who was let in.
+TOLD_LATER = {"account_session_end", "ban_appeal", "host_leave", "mandate_revoke", "stake_keep"}
+FORMS = {"ban_appeal": {"text": "It was not me."}}
+QUERIES = {"trading_candles": "?pair=BTC-USD"}
+REFUSED = {401, 403}
+
+
+def addresses(resolver: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Pattern and name of every address."""
+    for entry in resolver.url_patterns:
+        here = prefix + str(entry.pattern)
+        if isinstance(entry, URLResolver):
+            yield from addresses(entry, here)
+        elif not here.startswith(ELSEWHERE):
+            yield entry.name, here
+
+
+def path_of(pattern: str, values: dict[str, Any]) -> str:
+    """The address with the stage's values in it."""
+    plain = pattern.replace("(?P<action>drain|resume|revoke)", "drain").replace("(?P<node_id>[^/]+)", "<node_id>")
+    return "/" + re.sub(r"<(?:\w+:)?(\w+)>", lambda m: str(values[m[1]]), plain.strip("^$"))
+
+
+def asked(name: str, method: str, path: str, user: User | None) -> tuple[int, bool]:
+    """The status, and whether this person was let in; nothing of it stays."""
+    client = Client(raise_request_exception=False)
+    if user is not None:
+        client.force_login(user)
+    before = traces()
+    point = transaction.savepoint()
+    answer = getattr(client, method)(path + QUERIES.get(name, ""), FORMS.get(name))
+    changed = traces() != before
+    transaction.savepoint_rollback(point)
+    login = "/accounts/login" in answer.headers.get("Location", "")
+    if name in TOLD_LATER:
+        return answer.status_code, changed
+    return answer.status_code, not login and answer.status_code not in REFUSED
+
+
+def traces() -> tuple[int, int]:
+    """What an act leaves: events, or a session less."""
+    return Event.objects.count(), UserSession.objects.filter(session_key=permissions_stage.SEAT).count()
+
+
+def test_every_address_is_in_the_table() -> None:
+    known = {name for names in ALLOWED.values() for name in names.split()}
+    assert {name for name, _ in addresses(get_resolver())} ^ known == set()
+
+
+def test_everybody_is_let_in_where_the_table_says_and_nowhere_else(platform_redis: Redis, nodes_broker: Redis) -> None:
+    stage: Stage = permissions_stage.set_up()
+    patterns = dict(addresses(get_resolver()))
+    wrong = {}
+    for (method, allowed), names in ALLOWED.items():
+        shared = allowed in (EVERYBODY, PEOPLE)
+        for name in names.split():
+            path = path_of(patterns[name], stage.values)
+            for who, user in stage.actors.items():
+                status, inside = asked(name, method, path, user)
+                # What belongs to somebody is not there for others.
+                inside = inside and (shared or status != 404)
+                if inside != (who in allowed) or status >= 500:
+                    wrong[f"{who}: {method} {path}"] = status
+    assert wrong == {}
