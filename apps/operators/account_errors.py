@@ -28,7 +28,7 @@ class AccountStaked(AccountObstacle):
     """You have MESH at stake. Unstake it and wait until it is back in your wallet."""
 
     code = "account_staked"
-    where = "/apply"
+    where = "/rewards"
 
 
 class AccountHasNodes(AccountObstacle):

@@ -19,6 +19,7 @@ from pytest_django import DjangoDbBlocker
 from apps.core import platform_keys
 from apps.core.models import StoredMail, User
 from tests.e2e.walk import COLOURS, DESKTOP, LAYOUT, PHONE, in_view
+from tests.site.account_cast import code_of
 from tests.site.test_pages_browser import Site, ada, browser, listen, sign_in
 from workers.protocol.clock import utcnow
 
@@ -76,11 +77,7 @@ def confirmed(ada: User) -> User:
 
 
 def newest_code(email: str) -> str:
-    mail = StoredMail.objects.filter(to=email).first()
-    assert mail
-    match = re.search(r"^[A-Z0-9]{4}-[A-Z0-9]{4}$", mail.body, re.MULTILINE)
-    assert match, mail.body
-    return match[0]
+    return code_of(StoredMail.objects.filter(to=email).first())
 
 
 def totp_now(secret: str) -> str:
