@@ -15,7 +15,15 @@ from apps.core.models import User
 from apps.ledger import accounts
 from apps.ledger.models import Transfer
 from apps.operators import applications, tiers
-from apps.operators.models import Application, ApplicationStatus, EnrolmentToken, Node, NodeStatus, Operator
+from apps.operators.models import (
+    Application,
+    ApplicationStatus,
+    EnrolmentToken,
+    EthereumAddress,
+    Node,
+    NodeStatus,
+    Operator,
+)
 
 CAUSES_AFTER = timedelta(minutes=2)
 TRANSFERS_SHOWN = 20
@@ -181,6 +189,7 @@ def wallet_context(user: User) -> dict[str, Any]:
     return {
         "wallets": wallets,
         "addresses": [wallet.address for wallet in wallets],
+        "ethereum": list(EthereumAddress.objects.filter(user=user).prefetch_related("bindings__node")),
         "balance_units": account.balance,
         "held_units": accounts.held(user),
         "stake_units": accounts.stake(user).balance,

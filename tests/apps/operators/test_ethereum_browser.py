@@ -111,6 +111,8 @@ def test_an_owner_binds_an_address_to_a_node_and_takes_it_away(
     expect(page.get_by_text(key.address.lower())).to_be_visible(timeout=SLOW)
     assert faults(page, path) == []
     assert elsewhere(lambda: NodeBinding.objects.get().address_id) == key.address.lower()
+    assert faults(page, f"{site.url}/wallet") == []
+    page.get_by_role("link", name=node.name).click()
     page.get_by_role("button", name="Take it away").click()
     page.get_by_role("dialog").get_by_role("button", name="Take it away").click()
     expect(page.get_by_role("heading", name="No address is bound")).to_be_visible()
