@@ -2,6 +2,7 @@
 
 import csv
 import json
+import warnings
 from datetime import timedelta
 from io import BytesIO, StringIO
 from pathlib import Path
@@ -10,11 +11,13 @@ from uuid import uuid4
 import pytest
 from django.db import connection, transaction
 from django.test import Client
+from drf_spectacular.drainage import GENERATOR_STATS
+from drf_spectacular.generators import SchemaGenerator
 from pytest_django import DjangoCaptureOnCommitCallbacks
 
 from apps.core import platform_keys
 from apps.core.models import User
-from apps.ledger import accounts, audit, blocks, holds, signers
+from apps.ledger import accounts, api_urls, audit, blocks, holds, signers
 from apps.ledger.audit import runs
 from apps.ledger.errors import AuditRunning
 from apps.ledger.models import Account, AuditRun, Block, Genesis, Hold, Transfer
@@ -344,3 +347,15 @@ def _scalars(value: object) -> list[object]:
     if isinstance(value, list):
         return [found for item in value for found in _scalars(item)]
     return [value]
+
+
+def test_every_address_of_the_api_is_described() -> None:
+    GENERATOR_STATS.reset()
+    with warnings.catch_warnings(), GENERATOR_STATS.silence():
+        schema = SchemaGenerator().get_schema(request=None, public=True)
+    told = [*GENERATOR_STATS._warn_cache, *GENERATOR_STATS._error_cache]
+    assert [line for line in told if "apps/ledger" in str(line) or "ledger.api" in str(line)] == []
+    paths = {path for path in schema["paths"] if path.startswith(API)}
+    assert paths == {f"/{pattern.pattern}".replace("<str:", "{").replace(">", "}") for pattern in api_urls.urlpatterns}
+    fields = schema["components"]["schemas"]["TransferForm"]["properties"]
+    assert {"txId", "from", "to", "amount", "txType", "timestamp", "signature"} <= set(fields)

@@ -23,8 +23,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         now = utcnow()
-        made = platform_keys.create(now)
         start = datetime.fromisoformat(options["timestamp"]).astimezone(UTC) if options["timestamp"] else now
+        # The keys must be valid at the moment of the block that they sign first.
+        made = platform_keys.create(min(start, now))
         if not genesis.exists():
             genesis.write(document(start), now)
             self.stdout.write("Genesis written.")
