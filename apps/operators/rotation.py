@@ -3,10 +3,11 @@
 from datetime import datetime
 
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 
 from apps.core import events
 from apps.operators.errors import KeyInUse
-from apps.operators.models import Node, NodeStatus, RetiredKey
+from apps.operators.models import Node, NodeStatus, RetiredKey, ShardHost
 from apps.operators.node_errors import NodeEnded
 from workers.protocol.keys import b64, kid_of
 
@@ -18,7 +19,7 @@ def rotate(node: Node, kid: str, sign_public: bytes, seal_public: bytes, broker_
     """Put new keys (32 bytes each) and a new broker digest in place of the ones that `kid` belongs to.
 
     The same keys again only renew the broker's secret. False where the keys were changed meanwhile. Raises KeyInUse
-    for a key that some node has or had, NodeEnded; then nothing has changed.
+    for a key that some machine has or had, NodeEnded; then nothing has changed.
     """
     if node.status in ENDED:
         raise NodeEnded
@@ -26,10 +27,9 @@ def rotate(node: Node, kid: str, sign_public: bytes, seal_public: bytes, broker_
     row = Node.objects.filter(pk=node.pk, kid=kid).exclude(status__in=ENDED)
     if public == node.sign_public:
         return row.filter(seal_public=b64(seal_public)).update(broker_sha256=broker_sha256) == 1
-    if (
-        RetiredKey.objects.filter(sign_public=public).exists()
-        or Node.objects.filter(seal_public=b64(seal_public)).exists()
-    ):
+    taken = Q(sign_public=public) | Q(seal_public=b64(seal_public))
+    retired = RetiredKey.objects.filter(sign_public=public)
+    if retired.exists() or Node.objects.filter(taken).exists() or ShardHost.objects.filter(taken).exists():
         raise KeyInUse
     new = {"sign_public": public, "seal_public": b64(seal_public), "kid": kid_of(sign_public)}
     try:
