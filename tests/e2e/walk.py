@@ -27,12 +27,13 @@ def linked(person: Person, page: str, selector: str) -> Pages:
 
 def visitors_pages(person: Person) -> Pages:
     """What everybody may see, with a transfer, a block and a model that exist."""
-    found = ["/", "/overview", "/install", "/models", "/ledger", "/ledger/audit", "/search?q=nothing", "/dev/mail"]
+    found = ["/", "/overview", "/install", "/models", "/ledger", "/ledger/transfers", "/ledger/blocks", "/ledger/audit", "/search?q=nothing", "/dev/mail"]
     found += [f"/trading{part}" for part in ("", "/signals", "/decisions", "/rounds", "/orders", "/scans")]
     found += ["/accounts/login/", "/accounts/signup/", "/accounts/password/reset/"]
     for page, selector in (
         ("/ledger", "a[href^='/ledger/transfers/']"),
         ("/ledger", "a[href^='/ledger/blocks/']"),
+        ("/ledger", "a[href^='/ledger/accounts/']"),
         ("/models", "main a[href^='/models/']"),
         ("/trading/signals", "main a[href^='/trading/signals/sig_']"),
         ("/trading/decisions", "main a[href^='/trading/decisions/dec_']"),
