@@ -27,7 +27,8 @@ def linked(person: Person, page: str, selector: str) -> Pages:
 
 def visitors_pages(person: Person) -> Pages:
     """What everybody may see, with a transfer, a block and a model that exist."""
-    found = ["/", "/overview", "/install", "/models", "/ledger", "/ledger/transfers", "/ledger/blocks", "/ledger/audit", "/search?q=nothing", "/dev/mail"]
+    found = ["/", "/overview", "/install", "/models", "/search?q=nothing", "/dev/mail"]
+    found += [f"/ledger{part}" for part in ("", "/transfers", "/blocks", "/audit")]
     found += [f"/trading{part}" for part in ("", "/signals", "/decisions", "/rounds", "/orders", "/scans")]
     found += ["/accounts/login/", "/accounts/signup/", "/accounts/password/reset/"]
     for page, selector in (

@@ -8,8 +8,8 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.test import AsyncClient, Client
 
+from apps.core.streams import PIECE
 from apps.models import store
-from apps.models.downloads import PIECE
 from workers.protocol.clock import utcnow
 
 pytestmark = pytest.mark.django_db
