@@ -49,7 +49,7 @@ ALLOWED: dict[Asked, str] = {
     """,
     ("post", PEOPLE): """
         account_delete account_email_code account_email_settings account_export account_profile
-        account_sessions_end_others api_application api_faucet_claim api_host_join api_job_quote api_jobs
+        account_sessions_end_others api_application api_faucet_claim api_job_quote api_jobs
         api_mandates api_node_binding_challenge api_scans api_signals api_stakes api_transfers api_wallets apply
         faucet_claim job_new job_quote keys mandate_new mandate_signed node_register openai_embeddings send
         send_signed stake_add stake_leave wallet
