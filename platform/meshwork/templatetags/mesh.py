@@ -5,6 +5,7 @@ from datetime import datetime
 from django import template
 from django.utils.translation import gettext
 
+from apps.core import parameters
 from apps.ledger import amounts
 from workers.protocol.clock import utcnow
 
@@ -73,3 +74,9 @@ def short(identifier: str) -> str:
     """An id cut for a table: job_01ja…9q4x keeps its prefix and both ends."""
     prefix, _, rest = str(identifier).partition("_")
     return identifier if len(rest) <= 12 else f"{prefix}_{rest[:4]}…{rest[-6:]}"
+
+
+@register.simple_tag
+def first_reward() -> str:
+    """What a testnet's faucet gives for a first wallet, in MESH, as governed now."""
+    return amounts.show(parameters.get("faucet.wallet_connect"))
