@@ -92,8 +92,11 @@ def line_of(row: Row, owner: Owner) -> Line:
         authorised, fault = {}, "it does not say who authorised it"
     elif order := order_of(authorised):
         holder = owner(str(order.get("wallet")))
-        if holder is not None and row.payer != (expected := f"{AccountKind.WALLET}:{holder}"):
-            fault = f"its wallet is that of {expected}, it pays from {row.payer}"
+        # From the wallet, or from the stake that it ordered back.
+        if holder is not None and row.payer not in {
+            f"{kind}:{holder}" for kind in (AccountKind.WALLET, AccountKind.STAKE)
+        }:
+            fault = f"its wallet is that of {AccountKind.WALLET}:{holder}, it pays from {row.payer}"
     try:
         form = public_form(row._replace(authorisation=authorised))
     except NotCanonical as error:

@@ -262,7 +262,7 @@ def play(examples: int, steps: int) -> None:
 
 
 def test_money_agrees_with_its_model(started: Block) -> None:
-    play(examples=12, steps=25)
+    play(examples=8, steps=25)
 
 
 @pytest.mark.long

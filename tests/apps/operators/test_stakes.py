@@ -230,6 +230,10 @@ def test_a_wallet_orders_stake_and_takes_it_back_over_the_api(rich: Operator) ->
     assert (kept.status_code, kept.json()["amount"]) == (200, "1")
     assert wallet.client.post("/api/v1/stakes/unb_x/cancel").json()["code"] == "unbonding_unknown"
     assert row(rich).amount == 5_002 * MESH + MESH // 2
+    assert wallet.post("/api/v1/stakes", wallet.order("unstake", amount="0.5"))[0] == 201
+    [released] = stakes.release_due(utcnow() + 2 * HOUR)
+    assert released.authorisation["document"]["purpose"] == "unstake"
+    assert [check for check in audit.run(utcnow()).checks if not check.ok and check.name != "signatures"] == []
 
 
 def test_transfers_go_over_the_api_with_their_codes(rich: Operator, other: Operator) -> None:
