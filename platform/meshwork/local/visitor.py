@@ -130,7 +130,7 @@ class Visitor:
         page = Page(str(response.url), response.status_code, response.text)
         if response.status_code != 200:
             raise StepFailed(f"{page.url} answered {page.status}: {page.text[:300]}")
-        errors = re.findall(r'class="errorlist[^"]*"[^>]*>(.*?)</ul>', page.html, re.DOTALL)
+        errors = re.findall(r'<ul class="errorlist[^"]*"[^>]*>(.*?)</ul>', page.html, re.DOTALL)
         if errors:
             said = " ".join(re.sub(r"<[^>]+>", " ", " ".join(errors)).split())
             raise StepFailed(f"{page.url} refused the form: {said}")
