@@ -194,7 +194,7 @@ def paths() -> dict[str, dict[str, Operation]]:
             "register", "node.register", "Needs an enrolment token and a solved proof-of-work.", ref("Envelope"), "201"
         ),
         "/rotate": signed(
-            "rotate", "node.rotate", "New keys, signed by the old one; answered by a `platform.rotated`.", ref("Envelope")
+            "rotate", "node.rotate", "New keys, signed by the old; answered by a `platform.rotated`.", ref("Envelope")
         ),
         "/heartbeat": signed("heartbeat", "node.heartbeat", "Answered by a `platform.heartbeat`.", ref("Envelope")),
         "/dispatch": {"post": asked},
