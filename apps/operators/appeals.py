@@ -8,6 +8,7 @@ from django.db.models import Q
 
 from apps.core import events, parameters
 from apps.core.models import User
+from apps.ledger.retries import retried
 from apps.operators import bans
 from apps.operators.errors import AppealClosed, AppealMissing, BanInvalid, BanOver, ReasonMissing, SelfBan
 from apps.operators.models import Appeal, Ban
@@ -40,6 +41,7 @@ def cases_of(user: User, now: datetime) -> list[Case]:
     return [Case(ban, ban.stands(now), list(ban.appeals.all())) for ban in own]
 
 
+@retried
 @transaction.atomic(durable=True)
 def appeal(ban: Ban, by: User, text: str, now: datetime) -> Appeal:
     """Say what speaks against a ban of one's own.
@@ -61,6 +63,7 @@ def appeal(ban: Ban, by: User, text: str, now: datetime) -> Appeal:
     return made
 
 
+@retried
 @transaction.atomic(durable=True)
 def answer(made: Appeal, actor: User, text: str, now: datetime, *, granted: bool) -> None:
     """Grant an appeal, which lifts the ban, or turn it down; either with words.

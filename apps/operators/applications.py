@@ -11,6 +11,7 @@ from django.utils.timesince import timesince
 from apps.core import events
 from apps.core.models import User
 from apps.ledger import faucet
+from apps.ledger.retries import retried
 from apps.operators import bans, mail
 from apps.operators.errors import ApplicationClosed, ReasonMissing, SelfReview
 from apps.operators.models import Application, ApplicationStatus, Criterion, Operator
@@ -65,6 +66,7 @@ def submit(user: User, data: dict[str, Any], now: datetime) -> Application:
     return application
 
 
+@retried
 @transaction.atomic(durable=True)
 def approve(application: Application, actor: User, now: datetime) -> Operator:
     """Make the applicant an operator; on a testnet the treasury grants the tier's stake once.

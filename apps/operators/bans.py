@@ -20,6 +20,7 @@ from redis.exceptions import RedisError
 
 from apps.core import events
 from apps.core.models import User
+from apps.ledger.retries import retried
 from apps.operators import mail
 from apps.operators.errors import (
     AccountBanned,
@@ -229,6 +230,7 @@ class Order:
         }
 
 
+@retried
 @transaction.atomic(durable=True)
 def make(order: Order, actor: User, now: datetime) -> Ban:
     """Ban; its nodes are suspended at once. Raises ReasonMissing, BanInvalid, AlreadyBanned or SelfBan."""
@@ -249,6 +251,7 @@ def make(order: Order, actor: User, now: datetime) -> Ban:
     return ban
 
 
+@retried
 @transaction.atomic(durable=True)
 def lift(ban: Ban, actor: User, reason: str, now: datetime) -> None:
     """End a ban; what it covered is let back. Raises ReasonMissing, SelfBan, or BanOver where it has ended."""
@@ -308,11 +311,11 @@ def concerned(user: User | None, node: Node | None, address: str) -> set[int]:
 
 
 def covered(ban: Ban) -> list[Node]:
-    """The nodes that it keeps out."""
-    if ban.node is not None:
-        return [ban.node]
-    people = concerned(ban.user, None, ban.address)
-    return list(Node.objects.filter(operator__user__in=people).select_related("operator__user").order_by("pk"))
+    """The nodes that it keeps out, locked: none of them moves to another state beside the ban."""
+    rows = Node.objects.select_for_update(no_key=True, of=("self",)).select_related("operator__user").order_by("pk")
+    if ban.node_id is not None:
+        return list(rows.filter(pk=ban.node_id))
+    return list(rows.filter(operator__user__in=concerned(ban.user, None, ban.address)))
 
 
 def _tell(ban: Ban, kind: str, context: dict[str, Any], now: datetime) -> None:
@@ -361,7 +364,8 @@ def sweep(now: datetime) -> tuple[int, int]:
     publish(now)
     for node_id, notice in standing(now).nodes.items():
         with transaction.atomic():
-            node = Node.objects.select_related("operator__user").filter(pk=node_id).first()
+            rows = Node.objects.select_for_update(no_key=True, of=("self",)).select_related("operator__user")
+            node = rows.filter(pk=node_id).first()
             if node and NodeStatus.SUSPENDED in NODE_TRANSITIONS[NodeStatus(node.status)]:
                 _suspend(node, Ban.objects.get(pk=notice.ban), now)
                 stopped += 1

@@ -1,23 +1,27 @@
 """Conduct in the pool: work moves reputation, which decides who gets work; whoever is banned is told and refused."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 from channels.testing import WebsocketCommunicator
+from django.db import OperationalError, connections
 from django.test import Client
 from redis import Redis
 
 from apps.core.models import User
 from apps.operators import bans
 from apps.operators.models import Ban, Node, NodeStatus, ReputationChange
-from apps.pool import classes, dispatch, leases, node_states, submission
+from apps.pool import classes, completion, dispatch, leases, node_states, presence, submission
 from apps.pool.models import Task, TaskStatus
 from apps.pool.node_api.keys import directory
 from tests.apps.pool import cast
 from tests.apps.pool.node_link import Speaker, rows
 from tests.apps.pool.test_node_gateway import dial, greet, hello
-from workers.protocol.clock import utcnow
+from workers.protocol.clock import unix_ms, utcnow
+from workers.protocol.keys import b64
 from workers.protocol.messages import PlatformHeartbeat, decode_body
 
 WORDS: dict[str, Any] = {"reason": "Forged results.", "evidence": "digest ab12"}
@@ -48,8 +52,6 @@ def test_an_accepted_result_raises_the_score_once(ada: cast.Machine, rita: User)
     assert ada.work() == 3
     assert score(ada) == 56
     envelope, sealed = ada.answered[0]
-    from apps.pool import completion
-
     assert completion.complete(envelope, sealed, ada.node, cast.NOW) == "duplicate"
     assert score(ada) == 56
     assert set(ReputationChange.objects.values_list("kind", flat=True)) == {"success"}
@@ -60,8 +62,6 @@ def test_an_accepted_result_raises_the_score_once(ada: cast.Machine, rita: User)
 
 @pytest.mark.django_db
 def test_errors_and_silence_lower_the_score_and_a_hand_back_does_not(ada: cast.Machine, rita: User) -> None:
-    from apps.pool import completion
-
     submission.submit(rita, cast.embed("a", "b", chunk_size=1), cast.NOW)
     failed, returned = ada.take(2)
     ada.report(failed)
@@ -154,8 +154,6 @@ def test_a_banned_nodes_heartbeat_tells_it_and_all_else_is_refused(
         assert (got, problem["code"]) == (403, "node_banned")
         assert "Forged results." in problem["detail"]
         assert "Appeal" in problem["detail"]
-    from workers.protocol.keys import b64
-
     got, problem = node.send(f"/results/{task.task_id}", {"envelope": envelope.raw, "sealed": b64(sealed)})
     assert (got, problem["code"]) == (403, "node_banned")
     assert rows() == before
@@ -180,8 +178,6 @@ def test_a_banned_nodes_work_goes_to_others_and_a_lifted_ban_brings_it_back(
     bans.lift(made, admin, "It was another machine.", utcnow())
     _, raw = node.heartbeat()
     assert "banned" not in node.open(raw, "platform.heartbeat")
-    from apps.pool import presence
-
     node_states.flush(presence.take_heartbeats(), utcnow())
     assert Node.objects.get(pk=ada.node.pk).status == NodeStatus.ONLINE
     submission.submit(rita, cast.embed("b"), utcnow())
@@ -193,8 +189,6 @@ def test_a_banned_nodes_work_goes_to_others_and_a_lifted_ban_brings_it_back(
 async def test_a_ban_reaches_an_open_socket_which_then_closes_and_stays_refused(
     ada: cast.Machine, client: Any, admin: User
 ) -> None:
-    from asgiref.sync import sync_to_async
-
     node = Speaker(ada, client)
     socket = await greet(node)
     made = await sync_to_async(ban)(ada.node, admin)
@@ -208,3 +202,60 @@ async def test_a_ban_reaches_an_open_socket_which_then_closes_and_stays_refused(
     assert (answer["type"], answer["code"]) == ("refused", "node_banned")
     await sync_to_async(bans.lift)(made, admin, "Settled.", utcnow())
     await (await greet(node)).disconnect()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_results_and_heartbeats_of_the_same_nodes_never_lock_each_other_out(
+    ada: cast.Machine, bert: cast.Machine, rita: User
+) -> None:
+    submission.submit(rita, cast.embed(*"abcdefghijkl", chunk_size=1), utcnow())
+
+    def work(machine: cast.Machine) -> int:
+        try:
+            return machine.work(utcnow())
+        finally:
+            connections.close_all()
+
+    def flush(n: int) -> None:
+        """As the one dispatcher does it."""
+        try:
+            ms = unix_ms(utcnow()) + n
+            beats = {
+                machine.node.pk: presence.Heard(at=ms, sent_at=ms, load=1, slots={cast.LANE: 2}, memory_free_mb=1)
+                for machine in ((ada, bert) if n % 2 else (bert, ada))
+            }
+            node_states.flush(beats, utcnow())
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(3) as pool:
+        working = [pool.submit(work, machine) for machine in (ada, bert)]
+        pool.submit(lambda: [flush(n) for n in range(60)]).result()
+        assert sum(one.result() for one in working) == 12
+    assert score(ada) + score(bert) == 100 + 12 * 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_bans_of_many_nodes_stand_beside_heartbeats_of_the_same_nodes(ada: cast.Machine, admin: User) -> None:
+    owner = ada.node.operator
+    crew = [ada, *(cast.machine(f"n{n}", owner) for n in range(5))]
+
+    def beats(n: int) -> None:
+        try:
+            ms = unix_ms(utcnow()) + n
+            order = crew[::-1] if n % 2 else crew
+            heard = presence.Heard(at=ms, sent_at=ms, load=1, slots={}, memory_free_mb=1)
+            node_states.flush({machine.node.pk: heard for machine in order}, utcnow())
+        except OperationalError:
+            pass  # The dispatcher's next round does it.
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(1) as pool:
+        beating = pool.submit(lambda: [beats(n) for n in range(80)])
+        for _ in range(6):
+            made = bans.make(bans.Order(user=owner.user, **WORDS), admin, utcnow())
+            assert {node.status for node in Node.objects.all()} == {NodeStatus.SUSPENDED}
+            bans.lift(made, admin, "Settled.", utcnow())
+            assert NodeStatus.SUSPENDED not in {node.status for node in Node.objects.all()}
+        beating.result()
