@@ -1,5 +1,6 @@
 """Where an account is signed in: each session with its device, address and when it was last seen."""
 
+import logging
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,12 +10,15 @@ from typing import Any
 from allauth.account.adapter import get_adapter
 from allauth.usersessions.models import UserSession
 from django.core.cache import cache
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
+from redis.exceptions import RedisError
 
 from apps.core.models import User
 from workers.protocol.clock import utcnow
 
+logger = logging.getLogger(__name__)
 KEPT_S = 14 * 86_400
 # Order matters: Edge and Opera call themselves Chrome too, and Chrome calls itself Safari.
 BROWSERS = (
@@ -60,9 +64,17 @@ class LastSeenMiddleware:
         user = getattr(request, "_cached_user", None)
         session_key = request.session.session_key if hasattr(request, "session") else None
         if user is not None and user.is_authenticated and session_key:
-            seen = {"at": utcnow().timestamp(), "ip": get_adapter().get_client_ip(request)}
-            cache.set(f"seen:{session_key}", seen, KEPT_S)
+            note(request, session_key, utcnow())
         return response
+
+
+def note(request: HttpRequest, session_key: str, now: datetime) -> None:
+    """Keep when and from where a session was used; without a cache or an address a page is answered all the same."""
+    try:
+        seen = {"at": now.timestamp(), "ip": get_adapter().get_client_ip(request)}
+        cache.set(f"seen:{session_key}", seen, KEPT_S)
+    except (PermissionDenied, RedisError) as error:
+        logger.warning("When a session was seen was not kept", extra={"error": str(error)})
 
 
 def device(agent: str) -> str:

@@ -52,6 +52,11 @@ def test_when_a_session_was_seen_costs_no_query(client: Client, ada: User) -> No
     assert utcnow() - seat.seen_at < timedelta(minutes=1)
 
 
+def test_a_request_without_an_address_is_answered(client: Client, ada: User) -> None:
+    client.force_login(ada)
+    assert client.get("/account", REMOTE_ADDR="").status_code == 200
+
+
 def test_sensitive_pages_ask_again_and_others_do_not(client: Client, ada: User) -> None:
     client.post("/accounts/login/", LOGIN)
     for path in ("/account/delete", "/account/data/ready", "/accounts/2fa/totp/activate/"):
