@@ -18,6 +18,7 @@ LIMITS = {
     "power_cap_w": 0,
     "at": 1,
 }
+BAN = {"ban": "ban_1", "reason": "It forged results.", "ends_at": 5}
 BODIES: dict[str, dict[str, Any]] = {
     "node.register": {
         "token": "mwt_1",
@@ -78,6 +79,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "control.revoked": {"reason": "by its operator"},
     "control.work": {"lane": "inference.cpu"},
     "control.limits": {"limits": LIMITS},
+    "control.banned": BAN,
+    "control.unbanned": {},
     "control.parameters": {"parameters": {"pool.heartbeat_s": 30}},
     "platform.heartbeat": {
         "time": 1,
@@ -87,6 +90,7 @@ BODIES: dict[str, dict[str, Any]] = {
         "key_list_version": 1,
         "heartbeat_s": 30,
         "limits": LIMITS,
+        "banned": BAN,
     },
     "consensus.start": {
         "round": "rnd_1",
@@ -134,6 +138,7 @@ OPTIONAL = {
     ("node.heartbeat", "limits"),
     ("node.heartbeat", "transport"),
     ("platform.heartbeat", "limits"),
+    ("platform.heartbeat", "banned"),
     ("consensus.messages", "certificate"),
     ("consensus.messages", "missed"),
     ("scan.run", "method"),
