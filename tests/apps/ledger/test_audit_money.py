@@ -55,7 +55,7 @@ def test_an_honest_ledger_has_nothing_to_name(scene: Scene) -> None:
         ("update ledger_mandate set cap = 5", "mandates", "mandate "),
         ("delete from ledger_mandatedraw", "mandates", "hold "),
         ('update ledger_hold set authorisation = \'{"by": "platform"}\'', "mandates", "hold "),
-        ("update ledger_mandate set payer_id = (select id from ledger_account where kind = 'mint')", "mandates", "hold "),
+        ("update ledger_mandate set payer_id = (select id from ledger_account where kind='mint')", "mandates", "hold "),
         ("update ledger_epoch set pool = pool + 9, minted = minted + 9", "epochs", "epoch 2026-03-01"),
         ("update ledger_epochshare set amount = amount + 1 where node = 'node_0'", "epochs", "share of node_0"),
         ("update ledger_epochshare set tier = tier + 1 where node = 'node_1'", "epochs", "share of node_1"),
