@@ -9,6 +9,7 @@ import atexit
 import fcntl
 import os
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ from meshwork.local.supervisor import Supervisor
 
 PREFIX = "meshwork-test-"
 IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ
+RECURSION_LIMIT = sys.getrecursionlimit()
 
 
 def sweep() -> None:
@@ -68,6 +70,11 @@ def boot() -> None:
 if not IS_WORKER:
     sweep()
 boot()
+
+
+def pytest_collection_finish() -> None:
+    """What tests import may have raised the limit that refuses deeply nested JSON; see apps.operators.ethereum.library."""
+    sys.setrecursionlimit(RECURSION_LIMIT)
 
 
 def pytest_configure(config: pytest.Config) -> None:

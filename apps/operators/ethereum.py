@@ -49,7 +49,20 @@ def normal(address: object) -> str:
 def warm() -> None:
     """Load what checks signatures while somebody reads what to sign: it takes seconds, and few requests need it."""
     if "eth_account" not in sys.modules:
-        Thread(target=import_module, args=["eth_account"], daemon=True).start()
+        Thread(target=library, daemon=True).start()
+
+
+def library() -> None:
+    """Import eth-account, and leave the interpreter's recursion limit as it was.
+
+    One of its libraries raises the limit a hundredfold; under that, deeply nested JSON from anybody would overflow the
+    stack and end the process, where it is refused otherwise.
+    """
+    limit = sys.getrecursionlimit()
+    try:
+        import_module("eth_account.messages")
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 def sign_in_challenge(address: object, now: datetime) -> dict[str, Any]:
@@ -90,6 +103,7 @@ def typed_data(challenge: dict[str, Any]) -> dict[str, Any]:
 def recovered(typed: dict[str, Any], signature: str) -> str:
     """The address, in lower case, whose key made the signature; raises ProofMalformed where nobody's did."""
     # Not at the top: see `warm`.
+    library()
     from eth_account import Account
     from eth_account.messages import encode_typed_data
     from eth_keys.exceptions import BadSignature

@@ -3,7 +3,7 @@
 import json
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +12,16 @@ from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value
 from django.core.cache import cache
-from django.db import connection
 from playwright.sync_api import Browser, CDPSession, Page, expect
-from pytest_django import DjangoDbBlocker
 
 from apps.core import platform_keys
 from apps.core.models import StoredMail, User
 from tests.e2e.walk import DESKTOP, LAYOUT, PHONE, in_view
 from tests.site.account_cast import code_of
-from tests.site.test_pages_browser import Site, ada, browser, listen, sign_in
+from tests.site.test_pages_browser import Site, ada, browser, listen, running, sign_in, site
 from workers.protocol.clock import utcnow
 
-__all__ = ["ada", "browser"]
+__all__ = ["ada", "browser", "running", "site"]
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 PASSWORD = "correct horse battery"
 KEY = {
@@ -44,24 +42,6 @@ INSIDE = (
     *("/accounts/logout/", "/accounts/reauthenticate/", "/accounts/password/change/"),
     *("/accounts/2fa/totp/activate/", "/accounts/2fa/webauthn/add/", "/account/data/ready", "/account/delete"),
 )
-
-
-@pytest.fixture(scope="module")
-def running(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[Site]:
-    """One site for all tests here; it keeps nothing between them."""
-    served = Site()
-    with django_db_blocker.unblock():
-        served.start(connection.settings_dict["NAME"])
-    yield served
-    with django_db_blocker.unblock():
-        served.stop()
-
-
-@pytest.fixture
-def site(running: Site, transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Site:
-    # Playwright's own loop runs in this thread, where Django would refuse to touch the database.
-    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-    return running
 
 
 @pytest.fixture(autouse=True)

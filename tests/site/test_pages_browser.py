@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from django.core.cache import cache
 from django.db import connection, connections
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+from pytest_django import DjangoDbBlocker
 
 from apps.core.events import publish
 from apps.core.models import User
@@ -90,14 +92,23 @@ class Site:
                 time.sleep(0.1)
 
 
+@pytest.fixture(scope="module")
+def running(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[Site]:
+    """One site for all tests of a module; it keeps nothing between them."""
+    served = Site()
+    with django_db_blocker.unblock():
+        served.start(connection.settings_dict["NAME"])
+    yield served
+    with django_db_blocker.unblock():
+        served.stop()
+
+
 @pytest.fixture
-def site(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+def site(running: Site, transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Site:
     # Playwright's own loop runs in this thread, where Django would refuse to touch the database.
     monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-    running = Site()
-    running.start(connection.settings_dict["NAME"])
-    yield running
-    running.stop()
+    cache.clear()
+    return running
 
 
 @pytest.fixture

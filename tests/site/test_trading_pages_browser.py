@@ -12,10 +12,10 @@ from apps.core.events import publish
 from apps.core.models import User
 from apps.trading import market_time
 from tests.site import trading_cast as cast
-from tests.site.test_pages_browser import VIEWS, Site, browser, faults, listen, site
+from tests.site.test_pages_browser import VIEWS, Site, browser, faults, listen, running, site
 from tests.site.trading_cast import MINUTE, NOW
 
-__all__ = ["browser", "site"]  # fixtures
+__all__ = ["browser", "running", "site"]  # fixtures
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 

@@ -12,10 +12,10 @@ from apps.ledger.ids import named
 from apps.ledger.models import Account, AuditRun, Block
 from apps.ledger.posting import NewTransfer, post_all
 from tests.apps.ledger.cast import NOW, move
-from tests.site.test_pages_browser import VIEWS, Site, browser, faults, listen, site
+from tests.site.test_pages_browser import VIEWS, Site, browser, faults, listen, running, site
 from workers.protocol.ids import show_uuid
 
-__all__ = ["browser", "site"]
+__all__ = ["browser", "running", "site"]
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 

@@ -14,10 +14,10 @@ from apps.ledger import accounts
 from apps.operators import enrolment, nodes
 from apps.operators.models import Application, EnrolmentToken, Node, NodeStatus, Operator, Wallet
 from tests.apps.operators.test_enrolment import enrolment_with, prepared
-from tests.site.test_pages_browser import VIEWS, Site, browser, faults, listen, site
+from tests.site.test_pages_browser import VIEWS, Site, browser, faults, listen, running, site
 from workers.protocol.clock import utcnow
 
-__all__ = ["browser", "site"]
+__all__ = ["browser", "running", "site"]
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 PASSWORD = "long-enough-1"
 FORM = {

@@ -17,10 +17,10 @@ from tests.apps.operators.conftest import DATA
 from tests.apps.operators.test_browser import elsewhere, sign_in
 from tests.apps.operators.test_enrolment import prepared
 from tests.apps.operators.test_reports import REPORT
-from tests.site.test_pages_browser import VIEWS, Site, browser, faults, listen, site
+from tests.site.test_pages_browser import VIEWS, Site, browser, faults, listen, running, site
 from workers.protocol.clock import utcnow
 
-__all__ = ["browser", "site"]
+__all__ = ["browser", "running", "site"]
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 WORDS: dict[str, Any] = {"reason": "Forged results.", "evidence": "task tsk_1 at 12:00, digest ab12"}
 

@@ -1,5 +1,8 @@
 """Ethereum addresses: what is signed by whom, once; three nodes each at most; a signature's form says nothing."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -275,3 +278,13 @@ def test_the_nodes_page_and_api_are_its_owners(client: Client, node: Node, other
     assert client.post(f"/nodes/{node.pk}/ethereum").status_code == 302
     assert client.delete(path).status_code == 204
     assert not NodeBinding.objects.exists()
+
+
+def test_the_library_leaves_the_recursion_limit_that_refuses_deeply_nested_bodies() -> None:
+    script = (
+        "import sys, django; django.setup(); limit = sys.getrecursionlimit(); "
+        "from apps.operators import ethereum; ethereum.library(); "
+        "assert 'py_ecc' in sys.modules and sys.getrecursionlimit() == limit"
+    )
+    environment = os.environ | {"DJANGO_SETTINGS_MODULE": "meshwork.settings"}
+    subprocess.run([sys.executable, "-W", "ignore", "-c", script], env=environment, check=True, cwd="/", timeout=60)

@@ -8,11 +8,11 @@ from apps.operators import hosts, wallets
 from apps.operators.models import Wallet
 from tests.apps.operators.test_browser import PASSWORD, elsewhere, sign_in
 from tests.apps.operators.test_hosts import asked
-from tests.site.test_pages_browser import VIEWS, Site, browser, faults, listen, site
+from tests.site.test_pages_browser import VIEWS, Site, browser, faults, listen, running, site
 from workers.protocol.clock import utcnow
 from workers.protocol.keys import SigningKey, b64, fingerprint
 
-__all__ = ["browser", "site"]
+__all__ = ["browser", "running", "site"]
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 

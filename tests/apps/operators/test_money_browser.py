@@ -8,9 +8,9 @@ from apps.ledger import accounts
 from apps.ledger.models import Mandate, Transfer
 from apps.operators.models import Wallet
 from tests.apps.operators.test_browser import elsewhere
-from tests.site.test_pages_browser import VIEWS, Site, browser, faults, listen, site
+from tests.site.test_pages_browser import VIEWS, Site, browser, faults, listen, running, site
 
-__all__ = ["browser", "site"]
+__all__ = ["browser", "running", "site"]
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 PAGES = ("/rewards", "/transfers/new", "/mandates", "/mandates/new")
 

@@ -15,12 +15,12 @@ from apps.ledger.models import Transfer
 from apps.operators.authentication import make_key
 from apps.operators.models import Scope, Wallet
 from tests.apps.operators.test_stakes import Signing
-from tests.site.test_pages_browser import Site, site
+from tests.site.test_pages_browser import Site, running, site
 from workers.client.cli import app
 from workers.client.errors import Refused
 from workers.protocol.clock import utcnow
 
-__all__ = ["site"]
+__all__ = ["running", "site"]
 pytestmark = pytest.mark.django_db(transaction=True)
 Mesh = Callable[..., Any]
 

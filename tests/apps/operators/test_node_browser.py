@@ -12,10 +12,10 @@ from apps.operators import enrolment
 from apps.operators.models import Node, NodeStatus, Operator
 from tests.apps.operators.test_browser import elsewhere, sign_in
 from tests.apps.operators.test_enrolment import prepared
-from tests.site.test_pages_browser import VIEWS, Site, browser, faults, listen, site
+from tests.site.test_pages_browser import VIEWS, Site, browser, faults, listen, running, site
 from workers.protocol.clock import utcnow
 
-__all__ = ["browser", "site"]
+__all__ = ["browser", "running", "site"]
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 

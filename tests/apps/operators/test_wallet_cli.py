@@ -9,12 +9,12 @@ from typer.testing import CliRunner, Result
 from apps.core.models import User
 from apps.operators.models import ShardHost, Wallet
 from tests.apps.operators.test_browser import PASSWORD
-from tests.site.test_pages_browser import Site, site
+from tests.site.test_pages_browser import Site, running, site
 from workers.client.cli import app
 from workers.client.errors import Refused
 from workers.node.errors import AlreadyEnrolled, PlatformRefused
 
-__all__ = ["site"]
+__all__ = ["running", "site"]
 pytestmark = pytest.mark.django_db(transaction=True)
 
 

@@ -10,11 +10,11 @@ from apps.core.models import User
 from apps.ledger import accounts
 from apps.operators.models import Wallet
 from tests.apps.operators.test_browser import elsewhere, sign_in
-from tests.site.test_pages_browser import VIEWS, Site, browser, faults, listen, site
+from tests.site.test_pages_browser import VIEWS, Site, browser, faults, listen, running, site
 from workers.protocol import wallet_file
 from workers.protocol.keys import SigningKey, fingerprint
 
-__all__ = ["browser", "site"]
+__all__ = ["browser", "running", "site"]
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 PASSPHRASE = "correct horse battery"
 # All rows of the store, and whether a script of the page could take the key away.
