@@ -73,7 +73,7 @@ boot()
 
 
 def pytest_collection_finish() -> None:
-    """What tests import may have raised the limit that refuses deeply nested JSON; see apps.operators.ethereum.library."""
+    """Tests import what raises the limit that refuses deeply nested JSON; see apps.operators.ethereum.library."""
     sys.setrecursionlimit(RECURSION_LIMIT)
 
 
