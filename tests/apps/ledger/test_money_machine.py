@@ -267,4 +267,4 @@ def test_money_agrees_with_its_model(started: Block) -> None:
 
 @pytest.mark.long
 def test_money_agrees_with_its_model_for_long(started: Block) -> None:
-    play(examples=600, steps=60)
+    play(examples=150, steps=60)

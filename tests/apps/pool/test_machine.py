@@ -176,4 +176,4 @@ def test_nothing_is_lost_or_paid_twice_whatever_happens(db: None) -> None:
 @pytest.mark.long
 @pytest.mark.timeout(3600)
 def test_nothing_is_lost_or_paid_twice_for_long(db: None) -> None:
-    run(examples=200, steps=60)
+    run(examples=100, steps=60)

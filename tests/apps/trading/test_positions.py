@@ -188,7 +188,7 @@ def test_whatever_happens_at_the_desk_coins_and_dollars_are_conserved() -> None:
 @pytest.mark.long
 @pytest.mark.django_db
 def test_whatever_happens_at_the_desk_for_long() -> None:
-    play(400, 40)
+    play(150, 40)
 
 
 def play(examples: int, steps: int) -> None:

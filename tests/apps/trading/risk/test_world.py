@@ -43,7 +43,7 @@ def test_no_sequence_exceeds_a_limit() -> None:
 
 @pytest.mark.long
 def test_no_long_sequence_exceeds_a_limit() -> None:
-    run(400, 60)
+    run(150, 60)
 
 
 def seek(*steps: tuple[str, tuple[object, ...]], capital: int = 300, lost: str = "0") -> Callable[[], None]:
