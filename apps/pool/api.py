@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from django.db.models import QuerySet
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
 from rest_framework import generics
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.renderers import BaseRenderer, JSONRenderer
@@ -153,7 +153,7 @@ class JobDetail(APIView):
         return Response(JobSerializer(own_job(request, job_id), context={"request": request}).data)
 
 
-@extend_schema(operation_id="jobs_tasks", summary="A job's chunks", tags=["jobs"])
+@extend_schema_view(get=extend_schema(operation_id="jobs_tasks", summary="A job's chunks", tags=["jobs"]))
 class JobTasks(generics.ListAPIView[Task]):
     """The chunks of one job, in order."""
 

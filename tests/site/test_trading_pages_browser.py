@@ -12,7 +12,7 @@ from apps.core.events import publish
 from apps.core.models import User
 from apps.trading import market_time
 from tests.site import trading_cast as cast
-from tests.site.test_pages_browser import VIEWS, Site, browser, faults, listen, running, site
+from tests.site.test_pages_browser import LOOKS, VIEWS, Site, browser, faults, listen, running, site
 from tests.site.trading_cast import MINUTE, NOW
 
 __all__ = ["browser", "running", "site"]  # fixtures
@@ -74,7 +74,7 @@ def picture(page: Page, name: str) -> None:
         page.screenshot(path=f"{folder}/{name}.png", full_page=True)
 
 
-@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("view", LOOKS)
 def test_every_page_is_accessible_fits_and_leaves_the_console_empty(
     view: str, site: Site, browser: Browser, stage: dict[str, str]
 ) -> None:
@@ -87,7 +87,7 @@ def test_every_page_is_accessible_fits_and_leaves_the_console_empty(
     assert heard == []
 
 
-@pytest.mark.parametrize("view", ["light", "phone"])
+@pytest.mark.parametrize("view", LOOKS)
 def test_empty_pages_are_accessible_and_fit(view: str, site: Site, browser: Browser) -> None:
     page = browser.new_page(**VIEWS[view])
     heard, found = listen(page), {}

@@ -41,7 +41,9 @@ def test_a_nodes_page_is_its_operators_and_the_staffs(
     assert list(seen.values()) == [200, 200, 404, 404]
     assert Node.objects.get().status == NodeStatus.PENDING
     client.force_login(operator.user)
-    assert client.post(f"/nodes/{node.pk}/revoke").status_code == 302
+    client.post(f"/nodes/{node.pk}/revoke")
+    assert Node.objects.get().status == NodeStatus.PENDING
+    client.post(f"/nodes/{node.pk}/revoke", {"name": node.name})
     assert Node.objects.get().status == NodeStatus.REVOKED
 
 

@@ -14,7 +14,7 @@ from apps.ledger import accounts
 from apps.operators import enrolment, nodes
 from apps.operators.models import Application, EnrolmentToken, Node, NodeStatus, Operator, Wallet
 from tests.apps.operators.test_enrolment import enrolment_with, prepared
-from tests.site.test_pages_browser import VIEWS, Site, browser, faults, listen, running, site
+from tests.site.test_pages_browser import LOOKS, VIEWS, Site, browser, faults, listen, running, site
 from workers.protocol.clock import utcnow
 
 __all__ = ["browser", "running", "site"]
@@ -115,6 +115,7 @@ def test_from_sign_up_to_a_node_online(site: Site, browser: Browser, admin: User
 
 
 def test_a_row_is_rejected_in_its_dialog(site: Site, browser: Browser, applicant: User, admin: User) -> None:
+    site.restart()
     waiting = sign_in(browser.new_context(), site, applicant.email, "/apply")
     apply(waiting)
     expect(waiting.get_by_role("heading", name="Awaiting review")).to_be_visible()
@@ -155,7 +156,7 @@ def test_a_wallet_made_in_the_browser_is_paid_the_faucets_first_reward(
     assert heard == []
 
 
-@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("view", LOOKS)
 def test_the_operators_pages_are_accessible_and_fit(
     view: str, site: Site, browser: Browser, operator: Operator, applicant: User
 ) -> None:

@@ -17,7 +17,7 @@ from tests.apps.operators.conftest import DATA
 from tests.apps.operators.test_browser import elsewhere, sign_in
 from tests.apps.operators.test_enrolment import prepared
 from tests.apps.operators.test_reports import REPORT
-from tests.site.test_pages_browser import VIEWS, Site, browser, faults, listen, running, site
+from tests.site.test_pages_browser import LOOKS, VIEWS, Site, browser, faults, listen, running, site
 from workers.protocol.clock import utcnow
 
 __all__ = ["browser", "running", "site"]
@@ -39,7 +39,7 @@ def shot(page: Page, name: str) -> None:
         page.screenshot(path=f"{shots}/{name}.png", full_page=True)
 
 
-@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("view", LOOKS)
 def test_the_pages_are_accessible_and_silent(
     site: Site, browser: Browser, node: Node, admin: User, applicant: User, view: str
 ) -> None:
@@ -72,7 +72,7 @@ def test_the_pages_are_accessible_and_silent(
     assert heard == []
 
 
-@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("view", LOOKS)
 def test_the_staffs_pages_are_accessible_and_silent(
     site: Site, browser: Browser, node: Node, admin: User, applicant: User, view: str
 ) -> None:
@@ -137,6 +137,7 @@ def test_a_report_is_pasted_read_mended_and_handed_in(
 
 
 def test_a_ban_is_made_appealed_against_and_lifted(site: Site, browser: Browser, node: Node, admin: User) -> None:
+    site.restart()
     desk = sign_in(browser.new_context(), site, admin.email, "/admin/operators/ban/")
     grumbles = listen(desk)
     desk.get_by_role("link", name="Ban", exact=True).first.click()

@@ -13,7 +13,7 @@ from apps.operators import enrolment
 from apps.operators.models import EthereumAddress, NodeBinding, Operator
 from tests.apps.operators.test_browser import elsewhere, sign_in
 from tests.apps.operators.test_enrolment import prepared
-from tests.site.test_pages_browser import VIEWS, Site, browser, faults, listen, running, site
+from tests.site.test_pages_browser import LOOKS, VIEWS, Site, browser, faults, listen, running, site
 from workers.protocol.clock import utcnow
 
 __all__ = ["browser", "running", "site"]
@@ -97,7 +97,7 @@ def test_without_a_provider_or_consent_or_chain_the_page_says_what_to_do(site: S
     assert heard == []
 
 
-@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("view", LOOKS)
 def test_an_owner_binds_an_address_to_a_node_and_takes_it_away(
     view: str, site: Site, browser: Browser, operator: Operator
 ) -> None:

@@ -8,7 +8,7 @@ from apps.operators import hosts, wallets
 from apps.operators.models import Wallet
 from tests.apps.operators.test_browser import PASSWORD, elsewhere, sign_in
 from tests.apps.operators.test_hosts import asked
-from tests.site.test_pages_browser import VIEWS, Site, browser, faults, listen, running, site
+from tests.site.test_pages_browser import LOOKS, VIEWS, Site, browser, faults, listen, running, site
 from workers.protocol.clock import utcnow
 from workers.protocol.keys import SigningKey, b64, fingerprint
 
@@ -16,7 +16,7 @@ __all__ = ["browser", "running", "site"]
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 
-@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("view", LOOKS)
 def test_the_page_of_hosts_is_accessible_and_lets_a_host_go(view: str, site: Site, browser: Browser) -> None:
     user = User.objects.create_user("hanna@example.org", PASSWORD)
     page = sign_in(browser.new_context(**VIEWS[view]), site, "hanna@example.org", "/hosts")

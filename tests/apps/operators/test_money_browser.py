@@ -8,7 +8,7 @@ from apps.ledger import accounts
 from apps.ledger.models import Mandate, Transfer
 from apps.operators.models import Wallet
 from tests.apps.operators.test_browser import elsewhere
-from tests.site.test_pages_browser import VIEWS, Site, browser, faults, listen, running, site
+from tests.site.test_pages_browser import LOOKS, VIEWS, Site, browser, faults, listen, running, site
 
 __all__ = ["browser", "running", "site"]
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -34,7 +34,7 @@ def write_order(page: Page, site: Site, to: str) -> None:
     expect(page.get_by_role("heading", name="Read, then sign")).to_be_visible()
 
 
-@pytest.mark.parametrize("view", ["light", "phone"])
+@pytest.mark.parametrize("view", LOOKS)
 def test_a_wallet_of_the_browser_signs_a_transfer_and_a_mandate(view: str, site: Site, browser: Browser) -> None:
     to = elsewhere(payee)
     page = browser.new_context(**VIEWS[view]).new_page()

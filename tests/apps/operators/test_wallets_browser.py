@@ -10,7 +10,7 @@ from apps.core.models import User
 from apps.ledger import accounts
 from apps.operators.models import Wallet
 from tests.apps.operators.test_browser import elsewhere, sign_in
-from tests.site.test_pages_browser import VIEWS, Site, browser, faults, listen, running, site
+from tests.site.test_pages_browser import LOOKS, VIEWS, Site, browser, faults, listen, running, site
 from workers.protocol import wallet_file
 from workers.protocol.keys import SigningKey, fingerprint
 
@@ -59,7 +59,7 @@ def load(page: Page, file: Path, passphrase: str, button: str) -> None:
     page.get_by_role("button", name=button).click()
 
 
-@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("view", LOOKS)
 def test_a_visitor_clicks_once_and_has_ten_mesh(view: str, site: Site, browser: Browser) -> None:
     page = browser.new_context(**VIEWS[view]).new_page()
     heard, sent = listen(page), posted(page)
