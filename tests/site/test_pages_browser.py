@@ -82,7 +82,7 @@ class Site:
             self.hang_up()
 
     def restart(self) -> None:
-        """Forget what the process learned of an earlier test's rows: the kinds of content, which the admin's log names."""
+        """Forget the kinds of content of an earlier test: the admin's log names them, and their rows are others now."""
         self.stop()
         self.start(connection.settings_dict["NAME"])
 
