@@ -77,20 +77,22 @@ def faults_of(person: Person, path: str) -> list[Any]:
     """
     page = person.page
     page.set_viewport_size(DESKTOP)  # type: ignore[arg-type]
-    page.emulate_media(color_scheme="light")
+    # Without transitions, which would be measured half-way between the themes.
+    page.emulate_media(color_scheme="light", reduced_motion="reduce")
     answer = page.goto(path)
     faults: list[Any] = [] if answer and answer.status == 200 else [f"status {answer.status if answer else None}"]
     if not page.get_by_text(BADGE).filter(visible=True).count():
         faults.append("no testnet badge")
     if not path.startswith("/admin/") or path == "/admin/":
         faults += in_view(page, "light", {})
-    page.emulate_media(color_scheme="dark")
+    page.emulate_media(color_scheme="dark", reduced_motion="reduce")
     page.set_viewport_size(PHONE)  # type: ignore[arg-type]
     return faults + in_view(page, "phone in the dark", LAYOUT)
 
 
 def in_view(page: Page, view: str, options: dict[str, Any]) -> list[Any]:
     """What axe finds, and width beyond the screen."""
+    page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
     violations = Axe().run(page, options=options).response["violations"]
     faults: list[Any] = [(view, v["id"], [node["html"] for node in v["nodes"]]) for v in violations]
     if page.evaluate("document.documentElement.scrollWidth > window.innerWidth"):
