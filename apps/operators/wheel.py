@@ -10,6 +10,8 @@ from hashlib import sha256
 from importlib.metadata import Distribution, distribution
 from io import BytesIO
 from pathlib import Path
+from threading import Lock
+from uuid import uuid4
 
 from django.conf import settings
 
@@ -17,6 +19,7 @@ NAME = "meshwork"
 # The same files give the same bytes, whenever and wherever they are packed.
 STAMP = (2020, 1, 1, 0, 0, 0)
 MODE = 0o100644 << 16
+_packing = Lock()
 # Made anew here, or true of one installation only.
 LEFT_OUT = {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json", "uv_build.json"}
 
@@ -31,16 +34,22 @@ class Wheel:
     size: int
 
 
-@lru_cache(maxsize=1)
 def current() -> Wheel:
     """This process' code as a wheel, packed once and kept in the data directory under its hash."""
+    # A cache alone lets threads that come together pack it each.
+    with _packing:
+        return _packed()
+
+
+@lru_cache(maxsize=1)
+def _packed() -> Wheel:
     found = distribution(NAME)
     content = pack(members(found), f"{NAME}-{found.version}.dist-info")
     digest = sha256(content).hexdigest()
     path = settings.DATA_DIR / "wheels" / digest / f"{NAME}-{found.version}-py3-none-any.whl"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(f".{os.getpid()}")
+        temporary = path.with_suffix(f".{os.getpid()}.{uuid4().hex}")
         temporary.write_bytes(content)
         temporary.replace(path)
     return Wheel(path.name, path, digest, len(content))

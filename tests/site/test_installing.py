@@ -8,10 +8,12 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from html import unescape
 from io import BytesIO, StringIO
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -91,8 +93,23 @@ def test_the_operators_guide_is_served_beside_them(client: Client) -> None:
 
 def test_the_same_code_is_always_the_same_wheel(client: Client) -> None:
     _, content = served_wheel(client)
-    packing.current.cache_clear()
+    packing._packed.cache_clear()
     assert served_wheel(client)[1] == content
+
+
+def test_a_crowd_that_asks_at_once_gets_one_wheel(settings: Any, tmp_path: Path) -> None:
+    settings.DATA_DIR = tmp_path
+    packing._packed.cache_clear()
+    together = Barrier(8)
+
+    def ask(_: int) -> Path:
+        together.wait()
+        return packing.current().path
+
+    with ThreadPoolExecutor(8) as crowd:
+        assert len(set(crowd.map(ask, range(8)))) == 1
+    packing._packed.cache_clear()
+    assert len(list((tmp_path / "wheels").glob("*/*"))) == 1
 
 
 def test_the_wheel_is_the_one_that_the_build_makes(client: Client, wheel: Path) -> None:
