@@ -50,9 +50,10 @@ format: setup-test ## Put the code into the house's form
 	@.venv/bin/ruff check --fix --quiet . ; .venv/bin/ruff format .
 	@.venv/bin/djade --target-version 5.2 $$(git ls-files 'templates/*.html') || true
 
+# The end-to-end tests come first: one of the three processes is in them from the beginning, and mostly waits.
 test: lint frontend-check ## Every check and the tests, with seeded samples
-	@.venv/bin/pytest -q -n 2 --dist loadscope --timeout 300 -p no:cacheprovider --hypothesis-seed=$(SEED) --ignore=tests/e2e
-	@.venv/bin/pytest tests/e2e -q --timeout 600 -p no:cacheprovider
+	@.venv/bin/pytest tests/e2e tests -q -n 3 --dist loadscope --no-loadscope-reorder --timeout 300 \
+		-p no:cacheprovider --hypothesis-seed=$(SEED)
 
 test-long: setup-test ## The long suites: millions of cases, chaos and soak
 	@.venv/bin/pytest -q -m long -n 2 --dist loadscope --timeout 3600 -p no:cacheprovider --hypothesis-seed=$(SEED) \

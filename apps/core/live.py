@@ -1,16 +1,22 @@
 """The live socket `/ws/live?topics=a,b`: a session, the site's own Origin, and topics that the user may read."""
 
 from collections.abc import Callable
+from importlib import import_module
+from time import monotonic
 from typing import Any
 from urllib.parse import parse_qs
 
+from channels.auth import get_user
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
+from django.conf import settings
 
 from apps.core.errors import TopicRefused
 from apps.core.events import group_name
 
 MAX_TOPICS = 16
+# How long a socket goes on telling after its session was ended or its user lost a right.
+RECHECK_S = 30.0
 Check = Callable[[Any, str], bool]
 _checks: dict[str, Check] = {}
 
@@ -31,16 +37,16 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
     """Sends `{"topic", "message"}` for each event of the topics named in the query string."""
 
     topics: list[str]
+    checked_at: float
 
     async def connect(self) -> None:
+        self.checked_at = monotonic()
         query = parse_qs(self.scope["query_string"].decode())
         self.topics = [t for t in ",".join(query.get("topics", [])).split(",") if t][:MAX_TOPICS]
-        for topic in self.topics:
-            if not await database_sync_to_async(may_read)(self.scope["user"], topic):
-                await self.accept()
-                await self.send_json({"error": TopicRefused.code, "topic": topic})
-                await self.close(code=4403)
-                return
+        if refused := await self._refused(self.scope["user"]):
+            await self.accept()
+            await self._turn_away(refused)
+            return
         for topic in self.topics:
             await self.channel_layer.group_add(group_name(topic), self.channel_name)
         await self.accept()
@@ -55,4 +61,27 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
             await self.send_json({"pong": 1})
 
     async def live_message(self, event: dict[str, Any]) -> None:
+        if monotonic() - self.checked_at > RECHECK_S:
+            self.checked_at = monotonic()
+            if refused := await self._refused(await self._user_now()):
+                await self._turn_away(refused)
+                return
         await self.send_json({"topic": event["topic"], "message": event["message"]})
+
+    async def _user_now(self) -> Any:
+        """Whom the session stands for at this moment: nobody once it was ended or the password changed."""
+        scope = dict(self.scope)
+        if key := getattr(scope.get("session"), "session_key", None):
+            scope["session"] = import_module(settings.SESSION_ENGINE).SessionStore(key)
+        return await get_user(scope)
+
+    async def _refused(self, user: Any) -> str | None:
+        """The first topic that the user may not read."""
+        for topic in self.topics:
+            if not await database_sync_to_async(may_read)(user, topic):
+                return topic
+        return None
+
+    async def _turn_away(self, topic: str) -> None:
+        await self.send_json({"error": TopicRefused.code, "topic": topic})
+        await self.close(code=4403)

@@ -360,6 +360,7 @@ UNFOLD: dict[str, Any] = {
     "SITE_SYMBOL": "hub",
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": f"{STATIC_URL}favicon.svg"}],
     "SHOW_HISTORY": True,
+    "STYLES": [f"{STATIC_URL}admin.css"],
     "DASHBOARD_CALLBACK": "apps.core.inbox.dashboard",
     "SHOW_VIEW_ON_SITE": False,
     "BORDER_RADIUS": "6px",

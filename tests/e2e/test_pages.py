@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, expect
 from meshwork.local.demo import FEWEST_HITS
 from meshwork.local.demo_cast import ADMIN, OPERATORS, REQUESTER
 from tests.e2e.conftest import Network, Person
-from tests.e2e.walk import faults_of, signed_in_pages, staff_pages, visitors_pages
+from tests.e2e.walk import faults_of, operators_pages, requesters_pages, staff_pages, visitors_pages
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 MESH = (sys.executable, "-m", "workers.client.cli")
@@ -210,8 +210,8 @@ def test_every_page_is_accessible_fits_the_screen_and_is_silent(network: Network
     with somebody(browser, network) as visitor:
         found = {path: faults_of(visitor, path) for path in visitors_pages(visitor)}
     for who, email, pages in (
-        ("an operator", OPERATORS[0].email, signed_in_pages),
-        ("a requester", REQUESTER, signed_in_pages),
+        ("an operator", OPERATORS[0].email, operators_pages),
+        ("a requester", REQUESTER, requesters_pages),
         ("staff", ADMIN, staff_pages),
     ):
         with somebody(browser, network) as person:

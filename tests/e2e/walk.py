@@ -51,15 +51,22 @@ def visitors_pages(person: Person) -> Pages:
     return found
 
 
-def signed_in_pages(person: Person) -> Pages:
-    """The pages of one's own, with one's first node and job."""
-    found = ["/overview", "/apply", "/nodes", "/nodes/register", "/jobs", "/jobs/new", "/keys", "/bans", "/wallet"]
-    found += ["/wallet/welcome", "/hosts"]
-    found += ["/rewards", "/transfers/new", "/mandates", "/mandates/new"]
-    found += ["/account", "/account/email", "/account/security", "/account/sessions", "/account/data"]
+def operators_pages(person: Person) -> Pages:
+    """What an operator has, with the first node; the lists of a requester are empty."""
+    found = ["/overview", "/apply", "/nodes", "/nodes/register", "/rewards", "/hosts", "/jobs", "/keys", "/mandates"]
     nodes = linked(person, "/nodes", "main a[href^='/nodes/node_']")
-    found += [*nodes, *(f"{node}/reputation" for node in nodes), *(f"{node}/idle" for node in nodes)]
-    return found + linked(person, "/jobs", "main a[href^='/jobs/job_']")
+    assert nodes, "The operator has no node"
+    return [*found, *nodes, *(f"{nodes[0]}/{part}" for part in ("reputation", "idle"))]
+
+
+def requesters_pages(person: Person) -> Pages:
+    """What a requester has, with the first job; the list of nodes is empty."""
+    found = ["/nodes", "/jobs", "/jobs/new", "/keys", "/bans", "/wallet", "/wallet/welcome"]
+    found += ["/transfers/new", "/mandates/new"]
+    found += ["/account", "/account/email", "/account/security", "/account/sessions", "/account/data"]
+    jobs = linked(person, "/jobs", "main a[href^='/jobs/job_']")
+    assert jobs, "The requester has no job"
+    return [*found, *jobs]
 
 
 def staff_pages(person: Person) -> Pages:

@@ -5,7 +5,6 @@ import re
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from allauth.account.models import EmailAddress
@@ -16,9 +15,8 @@ from playwright.sync_api import Browser, CDPSession, Page, expect
 
 from apps.core import platform_keys
 from apps.core.models import StoredMail, User
-from tests.e2e.walk import DESKTOP, LAYOUT, PHONE, in_view
 from tests.site.account_cast import code_of
-from tests.site.test_pages_browser import Site, ada, browser, listen, running, sign_in, site
+from tests.site.test_pages_browser import LOOKS, VIEWS, Site, ada, browser, faults, listen, running, sign_in, site
 from workers.protocol.clock import utcnow
 
 __all__ = ["ada", "browser", "running", "site"]
@@ -316,30 +314,18 @@ def test_the_export_is_downloaded_and_the_account_deleted(
     assert heard == []
 
 
-def looked_at(page: Page, url: str) -> list[Any]:
-    """What axe finds on the page, light on a desk and dark on a phone, and whether it is wider than the screen."""
-    page.set_viewport_size(DESKTOP)  # type: ignore[arg-type]
-    page.emulate_media(color_scheme="light")
-    page.goto(url)
-    found = in_view(page, "light", {})
-    page.set_viewport_size(PHONE)  # type: ignore[arg-type]
-    page.emulate_media(color_scheme="dark")
-    # Loaded afresh, since axe would measure a page on its way from one theme to the other.
-    page.goto(url)
-    return found + in_view(page, "phone in the dark", LAYOUT)
-
-
+@pytest.mark.parametrize("view", LOOKS)
 def test_every_account_page_is_accessible_and_fits(
-    site: Site, browser: Browser, confirmed: User, authenticator: Callable[[Page], CDPSession]
+    view: str, site: Site, browser: Browser, confirmed: User, authenticator: Callable[[Page], CDPSession]
 ) -> None:
-    page = browser.new_page()
+    page = browser.new_page(**VIEWS[view])  # type: ignore[arg-type]
     heard = listen(page)
     authenticator(page)
-    found = {path: looked_at(page, f"{site.url}{path}") for path in DOORS}
+    found = {path: faults(page, f"{site.url}{path}") for path in DOORS}
     sign_in(page, site)
     page.goto(f"{site.url}/accounts/2fa/webauthn/add/")
     is_it_you(page)
-    found |= {path: looked_at(page, f"{site.url}{path}") for path in (*SETTINGS, *INSIDE)}
+    found |= {path: faults(page, f"{site.url}{path}") for path in (*SETTINGS, *INSIDE)}
     page.goto(f"{site.url}/accounts/2fa/webauthn/add/")
     page.get_by_role("button", name="Add the passkey").click()
     page.wait_for_url("**/recovery-codes/")
@@ -347,6 +333,6 @@ def test_every_account_page_is_accessible_and_fits(
     parts = ("recovery-codes/", "recovery-codes/generate/", "webauthn/reauthenticate/")
     more = [f"/accounts/2fa/{part}" for part in parts]
     more += [f"/accounts/2fa/webauthn/keys/{key}/{part}/" for part in ("edit", "remove")]
-    found |= {path: looked_at(page, f"{site.url}{path}") for path in (*more, "/account/security")}
+    found |= {path: faults(page, f"{site.url}{path}") for path in (*more, "/account/security")}
     assert {path: faulty for path, faulty in found.items() if faulty} == {}
     assert [line for line in heard if "404" not in line] == []

@@ -4,10 +4,12 @@ from datetime import UTC, datetime
 
 import pytest
 from channels.testing import WebsocketCommunicator
+from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.db import transaction
+from django.test import Client
 
-from apps.core import events
+from apps.core import events, live
 from apps.core.live import may_read
 from apps.core.models import Event, User
 from meshwork.asgi import application
@@ -67,6 +69,31 @@ async def test_a_topic_of_another_user_is_refused() -> None:
     await socket.connect()
     assert await socket.receive_json_from() == {"error": "topic_refused", "topic": "user.1"}
     assert (await socket.receive_output())["code"] == 4403
+
+
+@pytest.mark.parametrize("ended", [True, False])
+@pytest.mark.django_db(transaction=True)
+async def test_a_socket_falls_silent_with_its_session(ended: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    from asgiref.sync import sync_to_async
+
+    monkeypatch.setattr(live, "RECHECK_S", 0.0)
+    user = await User.objects.acreate_user("a@example.org")
+    client = Client()
+    await sync_to_async(client.force_login)(user)
+    cookie = f"{settings.SESSION_COOKIE_NAME}={client.cookies[settings.SESSION_COOKIE_NAME].value}"
+    topic = f"user.{user.pk}"
+    socket = open_socket(topic, [*ORIGIN, (b"cookie", cookie.encode())])
+    await socket.connect()
+    assert await socket.receive_json_from() == {"ready": [topic]}
+    if ended:
+        await sync_to_async(client.logout)()
+    await sync_to_async(events.publish)([topic], {"kind": "mail.sent"})
+    if ended:
+        assert await socket.receive_json_from(timeout=3) == {"error": "topic_refused", "topic": topic}
+        assert (await socket.receive_output())["code"] == 4403
+    else:
+        assert (await socket.receive_json_from(timeout=3))["message"] == {"kind": "mail.sent"}
+    await socket.disconnect()
 
 
 @pytest.mark.django_db(transaction=True)

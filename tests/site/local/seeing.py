@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 
 
-def until(condition: Callable[[], object], timeout_s: float = 20.0) -> None:
+def until(condition: Callable[[], object], timeout_s: float = 60.0) -> None:
     """Return as soon as `condition` holds; fail when it does not within the time."""
     deadline = time.monotonic() + timeout_s
     while not condition():
