@@ -70,7 +70,7 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
 
     async def _user_now(self) -> Any:
         """Whom the session stands for at this moment: nobody once it was ended or the password changed."""
-        scope = dict(self.scope)
+        scope: Any = dict(self.scope)
         if key := getattr(scope.get("session"), "session_key", None):
             scope["session"] = import_module(settings.SESSION_ENGINE).SessionStore(key)
         return await get_user(scope)
