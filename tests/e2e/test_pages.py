@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, expect
 from meshwork.local.demo import FEWEST_HITS
 from meshwork.local.demo_cast import ADMIN, OPERATORS, REQUESTER
 from tests.e2e.conftest import Network, Person
-from tests.e2e.walk import faults_of, operators_pages, requesters_pages, staff_pages, visitors_pages
+from tests.e2e.walk import admin_lists, faults_of, operators_pages, requesters_pages, staff_pages, visitors_pages
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 MESH = (sys.executable, "-m", "workers.client.cli")
@@ -217,4 +217,15 @@ def test_every_page_is_accessible_fits_the_screen_and_is_silent(network: Network
         with somebody(browser, network) as person:
             person.log_in(email)
             found |= {f"{path} as {who}": faults_of(person, path) for path in pages(person)}
+    assert {path: faults for path, faults in found.items() if faults} == {}
+
+
+@pytest.mark.long
+def test_every_list_of_the_admin_is_accessible_fits_the_screen_and_is_silent(
+    network: Network, browser: Browser
+) -> None:
+    with somebody(browser, network) as staff:
+        staff.log_in(ADMIN)
+        found = {path: faults_of(staff, path) for path in admin_lists(staff)}
+    assert len(found) > 20
     assert {path: faults for path, faults in found.items() if faults} == {}

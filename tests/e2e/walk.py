@@ -70,11 +70,19 @@ def requesters_pages(person: Person) -> Pages:
 
 
 def staff_pages(person: Person) -> Pages:
-    """The admin: its index, the review queue with everything decided, and each list."""
+    """The admin: its index, the review queue with everything decided, and an application, a node and a job."""
+    queue = "/admin/operators/application/?status=all"
+    lists = (queue, "/admin/operators/node/", "/admin/pool/job/")
+    rows = [linked(person, page, f"th a[href^='{page.partition('?')[0]}']") for page in lists]
+    assert all(rows), f"Lists without rows: {rows}"
+    return ["/admin/", queue, *(row for found in rows for row in found)]
+
+
+def admin_lists(person: Person) -> Pages:
+    """Every list of the admin."""
     person.page.goto("/admin/")
     links = person.page.locator(ADMIN_LISTS).evaluate_all("links => links.map(link => link.getAttribute('href'))")
-    lists = sorted({link for link in links if link.count("/") == 4})
-    return ["/admin/", "/admin/operators/application/?status=all", *lists]
+    return sorted({link for link in links if link.count("/") == 4})
 
 
 def faults_of(person: Person, path: str) -> list[Any]:

@@ -39,7 +39,7 @@ VIEWS = {
     "light": {"color_scheme": "light", "viewport": {"width": 1440, "height": 1000}},
     "phone": {"color_scheme": "dark", "viewport": {"width": 390, "height": 844}},
 }
-# The end-to-end walk looks at every page in every view; here a phone in the dark is enough unless there is time.
+# The end-to-end walk looks at the ordinary pages in both; for others a dark phone is enough unless there is time.
 LOOKS = (pytest.param("light", marks=pytest.mark.long), "phone")
 PUBLIC = ("/", "/overview", "/search?q=nothing", "/accounts/login/", "/accounts/signup/", "/accounts/password/reset/")
 PRIVATE = ("/overview", "/account", "/account/security", "/accounts/password/change/", "/dev/mail")
@@ -189,7 +189,8 @@ def announce(topic: str) -> None:
         elsewhere.submit(publish, (topic,), {"kind": "node.joined", "subject": "node", "data": {}, "at": ""}).result()
 
 
-@pytest.mark.parametrize("view", LOOKS)
+@pytest.mark.long
+@pytest.mark.parametrize("view", VIEWS)
 def test_every_page_is_accessible_fits_and_leaves_the_console_empty(
     view: str, site: Site, browser: Browser, enrol: Callable[[str], Node]
 ) -> None:

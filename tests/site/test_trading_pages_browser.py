@@ -74,7 +74,8 @@ def picture(page: Page, name: str) -> None:
         page.screenshot(path=f"{folder}/{name}.png", full_page=True)
 
 
-@pytest.mark.parametrize("view", LOOKS)
+@pytest.mark.long
+@pytest.mark.parametrize("view", VIEWS)
 def test_every_page_is_accessible_fits_and_leaves_the_console_empty(
     view: str, site: Site, browser: Browser, stage: dict[str, str]
 ) -> None:

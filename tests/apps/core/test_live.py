@@ -77,7 +77,7 @@ async def test_a_socket_falls_silent_with_its_session(ended: bool, monkeypatch: 
     from asgiref.sync import sync_to_async
 
     monkeypatch.setattr(live, "RECHECK_S", 0.0)
-    user = await User.objects.acreate_user("a@example.org")
+    user = await sync_to_async(User.objects.create_user)("a@example.org")
     client = Client()
     await sync_to_async(client.force_login)(user)
     cookie = f"{settings.SESSION_COOKIE_NAME}={client.cookies[settings.SESSION_COOKIE_NAME].value}"

@@ -12,7 +12,7 @@ from apps.ledger.ids import named
 from apps.ledger.models import Account, AuditRun, Block
 from apps.ledger.posting import NewTransfer, post_all
 from tests.apps.ledger.cast import NOW, move
-from tests.site.test_pages_browser import LOOKS, VIEWS, Site, browser, faults, listen, running, site
+from tests.site.test_pages_browser import VIEWS, Site, browser, faults, listen, running, site
 from workers.protocol.ids import show_uuid
 
 __all__ = ["browser", "running", "site"]
@@ -24,7 +24,8 @@ def post_now(transfer: NewTransfer) -> None:
         post_all([transfer], now=NOW)
 
 
-@pytest.mark.parametrize("view", LOOKS)
+@pytest.mark.long
+@pytest.mark.parametrize("view", VIEWS)
 def test_the_explorer_is_accessible(started: Block, ada: Account, site: Site, browser: Browser, view: str) -> None:
     first = move(accounts.system("treasury"), ada, 5, memo="hello")
     post_now(first)

@@ -14,7 +14,7 @@ from apps.ledger import accounts
 from apps.operators import enrolment, nodes
 from apps.operators.models import Application, EnrolmentToken, Node, NodeStatus, Operator, Wallet
 from tests.apps.operators.test_enrolment import enrolment_with, prepared
-from tests.site.test_pages_browser import LOOKS, VIEWS, Site, browser, faults, listen, running, site
+from tests.site.test_pages_browser import VIEWS, Site, browser, faults, listen, running, site
 from workers.protocol.clock import utcnow
 
 __all__ = ["browser", "running", "site"]
@@ -156,7 +156,8 @@ def test_a_wallet_made_in_the_browser_is_paid_the_faucets_first_reward(
     assert heard == []
 
 
-@pytest.mark.parametrize("view", LOOKS)
+@pytest.mark.long
+@pytest.mark.parametrize("view", VIEWS)
 def test_the_operators_pages_are_accessible_and_fit(
     view: str, site: Site, browser: Browser, operator: Operator, applicant: User
 ) -> None:

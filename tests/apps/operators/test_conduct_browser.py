@@ -39,7 +39,8 @@ def shot(page: Page, name: str) -> None:
         page.screenshot(path=f"{shots}/{name}.png", full_page=True)
 
 
-@pytest.mark.parametrize("view", LOOKS)
+@pytest.mark.long
+@pytest.mark.parametrize("view", VIEWS)
 def test_the_pages_are_accessible_and_silent(
     site: Site, browser: Browser, node: Node, admin: User, applicant: User, view: str
 ) -> None:

@@ -12,7 +12,7 @@ from apps.operators import enrolment
 from apps.operators.models import Node, NodeStatus, Operator
 from tests.apps.operators.test_browser import elsewhere, sign_in
 from tests.apps.operators.test_enrolment import prepared
-from tests.site.test_pages_browser import LOOKS, VIEWS, Site, browser, faults, listen, running, site
+from tests.site.test_pages_browser import VIEWS, Site, browser, faults, listen, running, site
 from workers.protocol.clock import utcnow
 
 __all__ = ["browser", "running", "site"]
@@ -37,7 +37,8 @@ def node(operator: Operator) -> Node:
     return made
 
 
-@pytest.mark.parametrize("view", LOOKS)
+@pytest.mark.long
+@pytest.mark.parametrize("view", VIEWS)
 def test_the_pages_are_accessible_and_silent(site: Site, browser: Browser, node: Node, admin: User, view: str) -> None:
     context = browser.new_context(**VIEWS[view])
     page = sign_in(context, site, node.operator.user.email, "/nodes")
