@@ -34,6 +34,8 @@ class ListAdmin(ModelAdmin):  # type: ignore[misc]
     """Lists that can be saved as CSV, and rows that show their history from the event log."""
 
     actions = ["export_selected"]
+    # A row with its own actions costs two milliseconds.
+    list_per_page = 50
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
         """Each list's own actions and the export."""
