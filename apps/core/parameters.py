@@ -73,6 +73,7 @@ PARAMETERS: dict[str, Spec] = {
     "operators.token_seconds": Spec(3600, 60, 7 * 86_400, "s", "Life of an enrolment token."),
     "operators.pow_zeros": Spec(4, 1, 8, "hex digits", "Leading zeros of an enrolment's proof-of-work."),
     "operators.max_nodes": Spec(20, 1, 10_000, "nodes", "Most nodes of one operator."),
+    "operators.hosts_per_wallet": Spec(3, 1, 10_000, "hosts", "Most hosts of shards that join with one wallet."),
     "operators.wallet_accounts_hour": Spec(
         10, 0, 10**6, "accounts", "Most accounts that wallets make from one network address in an hour."
     ),

@@ -137,6 +137,7 @@ def grant_tier_stake(user: User, tier: str, now: datetime) -> Transfer:
     return _given(moved, user, now)
 
 
+@retried
 @transaction.atomic
 def treasury_grant(
     user: User, amount: int, actor: User, reason: str, now: datetime, *, request: UUID | None = None

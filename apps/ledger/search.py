@@ -30,8 +30,8 @@ def account_page(address: str) -> str:
 
 
 def transfer_id(text: str) -> UUID | None:
-    """The id behind `txn_…`, a UUID, or `hld_…`: a hold's first transfer bears its id."""
-    for prefix in ("txn", "hld"):
+    """The id behind `txn_…`, a UUID, or `hld_…` and `unb_…`: a hold's first transfer bears its id, a release's too."""
+    for prefix in ("txn", "hld", "unb"):
         try:
             return parse_uuid(prefix, text)
         except ValueError:

@@ -12,7 +12,7 @@ from allauth.mfa.models import Authenticator
 from allauth.usersessions.models import UserSession
 from django.contrib.admin.models import LogEntry
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import F, Q
 
 from apps.core import events
 from apps.core.models import Event, StoredMail, User
@@ -104,7 +104,10 @@ def _forget_records(person: User, now: datetime) -> None:
     ApiKey.objects.filter(user=person).update(name="")
     # The rows stay, so that one wallet is not paid a first reward twice.
     Wallet.objects.filter(user=person).update(label="")
-    Application.objects.filter(user=person).update(experience="", hardware={})
+    Application.objects.filter(user=person).update(experience="", hardware={}, probe={})
+    # Machines keep their keys and history, not what their owner called them or what they are built of.
+    for machines in (Node.objects.filter(operator__user=person), ShardHost.objects.filter(user=person)):
+        machines.update(name=F("pk"), probe={})
     Operator.objects.filter(user=person).update(status=Operator.Status.SUSPENDED, reason=LEFT)
     Appeal.objects.filter(by=person).update(text="")
     Notification.objects.filter(user=person).delete()
@@ -112,6 +115,11 @@ def _forget_records(person: User, now: datetime) -> None:
         StoredMail.objects.filter(to__iexact=person.email).delete()
     own = Q(content_type__model="user", object_id=str(person.pk))
     subjects = [f"user:{person.pk}"]
+    for owned in (
+        Node.objects.filter(operator__user=person),
+        *(model._default_manager.filter(user=person) for model in (ShardHost, ApiKey, Wallet)),
+    ):
+        subjects += owned.values_list("pk", flat=True)
     for model in (Application, Operator):
         keys = list(model._default_manager.filter(user=person).values_list("pk", flat=True))
         subjects += keys
@@ -125,7 +133,7 @@ def _forget_person(person: User, now: datetime) -> None:
     EmailAddress.objects.filter(user=person).delete()
     person.groups.clear()
     person.user_permissions.clear()
-    person.email = f"deleted-{person.pk}@deleted.invalid"
+    person.email = None
     person.name = NAME
     person.time_zone = ""
     person.last_login = None

@@ -167,13 +167,14 @@ OWN: dict[str, Section] = {
         UserSession.objects.filter(user=user), "ip", "user_agent", "created_at", "last_seen_at"
     ),
     "api_keys": lambda user: rows(
-        ApiKey.objects.filter(user=user), "name", "prefix", "scopes", "created_at", "last_used_at", "revoked_at"
+        ApiKey.objects.filter(user=user),
+        *("name", "prefix", "scopes", "created_at", "expires_at", "last_used_at", "revoked_at"),
     ),
     "wallets": lambda user: rows(Wallet.objects.filter(user=user), "address", "public", "label", "created_at"),
     "ethereum_addresses": lambda user: rows(EthereumAddress.objects.filter(user=user), "created_at", key="address"),
     "applications": lambda user: rows(
         Application.objects.filter(user=user),
-        *("tier", "region", "hardware", "experience", "status", "reason"),
+        *("tier", "region", "hardware", "probe", "experience", "status", "criterion", "reason"),
         *("submitted_at", "reviewed_at", "created_at"),
     ),
     "operators": lambda user: rows(

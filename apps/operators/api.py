@@ -13,7 +13,7 @@ from rest_framework.views import APIView
 from apps.core.models import User
 from apps.ledger import accounts, amounts, faucet
 from apps.operators import attempts, wallets
-from apps.operators.authentication import HasScope, make_key
+from apps.operators.authentication import HasScope, HasWalletScope, make_key
 from apps.operators.errors import LoginRefused, SecondFactorNeeded, WalletMissing
 from apps.operators.models import Operator, Scope
 from workers.protocol.clock import utcnow
@@ -144,7 +144,7 @@ class WalletChallenge(APIView):
 class Wallets(APIView):
     """Binds wallets."""
 
-    permission_classes = (IsAuthenticated, HasScope)
+    permission_classes = (IsAuthenticated, HasWalletScope)
 
     @extend_schema(tags=["wallets"], request=WalletSerializer, responses={201: BoundSerializer})
     def post(self, request: Request) -> Response:
@@ -171,7 +171,7 @@ class ClaimedSerializer(serializers.Serializer[Any]):
 class FaucetClaim(APIView):
     """The testnet's faucet."""
 
-    permission_classes = (IsAuthenticated, HasScope)
+    permission_classes = (IsAuthenticated, HasWalletScope)
 
     @extend_schema(tags=["wallets"], request=ClaimSerializer, responses=ClaimedSerializer)
     def post(self, request: Request) -> Response:

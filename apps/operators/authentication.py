@@ -112,13 +112,20 @@ class HasScope(BasePermission):
 
     code = "scope_missing"
     message = "The API key lacks the scope that this needs."
+    to_change = Scope.JOBS_WRITE
 
     def has_permission(self, request: Request, view: Any) -> bool:
         """Whether the request's key is allowed to."""
         if not isinstance(request.auth, ApiKey):
             return True
-        needed = Scope.JOBS_READ if request.method in SAFE else Scope.JOBS_WRITE
+        needed = Scope.JOBS_READ if request.method in SAFE else self.to_change
         return request.auth.allows({needed})
+
+
+class HasWalletScope(HasScope):
+    """Whoever can bind a wallet can sign for the whole account: a key needs `wallet:write` for that and for money."""
+
+    to_change = Scope.WALLET_WRITE
 
 
 class InPerson(BasePermission):

@@ -13,7 +13,7 @@ from apps.core import parameters
 from apps.ledger import amounts
 from apps.operators import hosts
 from apps.operators.api import ChallengeSerializer, WalletSerializer
-from apps.operators.authentication import HasScope
+from apps.operators.authentication import HasWalletScope
 from apps.operators.models import ShardHost
 from apps.operators.wallet_api import CHALLENGES_OF_AN_ADDRESS, ENTRIES_OF_AN_ADDRESS, count
 from workers.protocol.clock import utcnow
@@ -92,7 +92,7 @@ class HostJoin(APIView):
 class Hosts(APIView):
     """One's own hosts."""
 
-    permission_classes = (IsAuthenticated, HasScope)
+    permission_classes = (IsAuthenticated, HasWalletScope)
 
     @extend_schema(tags=["hosts"], responses=HostSerializer(many=True))
     def get(self, request: Request) -> Response:
@@ -104,7 +104,7 @@ class Hosts(APIView):
 class HostLeave(APIView):
     """Letting a host go."""
 
-    permission_classes = (IsAuthenticated, HasScope)
+    permission_classes = (IsAuthenticated, HasWalletScope)
 
     @extend_schema(tags=["hosts"], request=None, responses=HostSerializer)
     def post(self, request: Request, host_id: str) -> Response:

@@ -33,6 +33,7 @@ from workers.protocol.keys import KEY_BYTES, fingerprint, kid_of, unb64, verify
 
 PURPOSE = "host.join"
 MOST = "operators.max_nodes"
+MOST_OF_WALLET = "operators.hosts_per_wallet"
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,11 @@ def _made(wallet: Wallet, message: dict[str, Any], request: Request, now: dateti
     if not user.is_active:
         raise AccountGone
     _check(message["name"], message["sign_public"], message["seal_public"])
-    if ShardHost.objects.filter(user=user, status=ShardHost.Status.ACTIVE).count() >= parameters.get(MOST):
+    active = ShardHost.objects.filter(user=user, status=ShardHost.Status.ACTIVE)
+    most = parameters.get(MOST_OF_WALLET)
+    if active.filter(wallet=wallet).count() >= most:
+        raise TooManyNodes(f"One wallet has at most {most} hosts of shards. Let one go first, or join with another.")
+    if active.count() >= parameters.get(MOST):
         raise TooManyNodes
     # Locked, so that whoever takes stake back at this moment sees this host, or is seen by it.
     accounts.lock(accounts.stake(user))

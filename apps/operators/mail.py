@@ -23,6 +23,7 @@ SUBJECTS = {
     "application_approved": gettext_lazy("You are approved: lock your stake and install your node"),
     "application_rejected": gettext_lazy("Your application needs a change"),
     "credentials_issued": gettext_lazy("A new credential was made for your account"),
+    "wallet_bound": gettext_lazy("A wallet was bound to your account"),
     "node_registered": gettext_lazy("Your node is enrolled"),
     "node_offline": gettext_lazy("Your node is offline"),
     "node_back": gettext_lazy("Your node is back"),

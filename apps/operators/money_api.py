@@ -16,7 +16,7 @@ from apps.ledger import accounts, amounts, mandates, orders, staking, user_trans
 from apps.ledger.errors import UnbondingUnknown, WrongPurpose
 from apps.ledger.models import Mandate, Transfer, Unbonding
 from apps.operators import stakes
-from apps.operators.authentication import HasScope
+from apps.operators.authentication import HasWalletScope
 from workers.protocol.clock import utcnow
 from workers.protocol.ids import parse_uuid, show_uuid
 
@@ -139,7 +139,7 @@ def leaving_form(row: Unbonding) -> dict[str, Any]:
 class MoneyView(APIView):
     """Needs somebody, and a key with the scope."""
 
-    permission_classes = (IsAuthenticated, HasScope)
+    permission_classes = (IsAuthenticated, HasWalletScope)
 
 
 class WalletNonce(MoneyView):

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from apps.core.errors import MeshError
 from apps.ledger import amounts, faucet, mandates, staking, user_transfers
-from apps.operators import money_presentation, stakes
+from apps.operators import money_presentation, stakes, wallets
 from apps.operators.errors import WalletMissing
 from apps.operators.money_forms import MandateForm, SendForm, SignedForm, StakeForm
 from apps.operators.views import FORM_METHODS, person
@@ -106,7 +106,7 @@ def faucet_claim(request: HttpRequest, reward: str) -> HttpResponse:
     """Claim a reward of the faucet."""
     user = person(request)
     try:
-        if not user.wallets.exists():
+        if not wallets.has_one(user):
             raise WalletMissing
         given = faucet.claim(user, reward, utcnow())
     except MeshError as error:

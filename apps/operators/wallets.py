@@ -12,7 +12,7 @@ from apps.ledger import accounts, faucet
 from apps.ledger.errors import FaucetClaimed, FaucetClosed, FaucetEmpty
 from apps.ledger.ids import named
 from apps.ledger.models import Transfer
-from apps.operators import bans, challenges, sybil
+from apps.operators import bans, challenges, mail, sybil
 from apps.operators import wallet_errors as errors
 from apps.operators.account_errors import AccountGone
 from apps.operators.errors import WalletInUse, WalletMissing
@@ -90,6 +90,7 @@ def bind(user: User, data: dict[str, Any], now: datetime) -> tuple[Wallet, Trans
             raise WalletInUse
         if made:
             _tell(wallet, now)
+            mail.notify(user, "wallet_bound", {"address": wallet.address}, now)
     return wallet, claim_first(user, now)
 
 

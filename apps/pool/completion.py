@@ -13,6 +13,7 @@ from django.db.models.functions import Coalesce, Greatest
 
 from apps.core import platform_keys
 from apps.ledger import accounts, holds, settlement
+from apps.ledger.retries import retried
 from apps.models import catalog
 from apps.operators import reputation
 from apps.operators.models import Node, ReputationKind
@@ -165,6 +166,7 @@ def _opened(task: Task, body: TaskResult, sealed: bytes, node: Node) -> bytes:
     return plain
 
 
+@retried
 @transaction.atomic(durable=True)
 def _accept(task: Task, accepted: Accepted, node: Node, now: datetime) -> Outcome:
     """Complete the task, store its result, count and pay it, all or nothing."""

@@ -12,6 +12,7 @@ from django.utils.translation import ngettext
 from apps.core import platform_keys
 from apps.core.errors import KeysMissing
 from apps.ledger import search as ledger_search
+from apps.pool.models import Task
 from meshwork import figures
 from workers.protocol.clock import utcnow
 
@@ -119,6 +120,8 @@ def place_of(identifier: str) -> str | None:
     if found := ledger_search.place_of(identifier):
         return found
     prefix, _sep, rest = identifier.partition("_")
+    if prefix == "tsk" and (job := Task.objects.filter(pk=identifier).values_list("job_id", flat=True).first()):
+        return place_of(job)
     if prefix not in PLACES or not rest.isalnum():
         return None
     place = PLACES[prefix].format(id=identifier)

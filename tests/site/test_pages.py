@@ -207,6 +207,13 @@ def test_live_fragments_have_no_frame(client: Client) -> None:
         assert "<html" not in client.get(address).content.decode()
 
 
+def test_search_leads_from_a_task_to_its_job(client: Client, ada: User, operator: Operator) -> None:
+    job = a_job(ada, status=TaskStatus.COMPLETED, finished_at=utcnow())
+    task = a_result(job, a_node(operator, "a"), 1, utcnow()).task_id
+    assert client.get(f"/search?q={task}")["Location"] == f"/jobs/{job.pk}"
+    assert "Nothing has the id" in client.get("/search?q=tsk_01ja0").content.decode()
+
+
 def test_search_leads_to_what_has_the_id_and_says_when_nothing_can(client: Client) -> None:
     assert client.get("/search?q=+job_01ja0+")["Location"] == "/jobs/job_01ja0"
     assert client.get("/search?q=node_01ja0")["Location"] == "/nodes/node_01ja0"

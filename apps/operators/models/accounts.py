@@ -13,6 +13,7 @@ class Scope(models.TextChoices):
     JOBS_READ = "jobs:read", _("read jobs and results")
     JOBS_WRITE = "jobs:write", _("submit and cancel jobs")
     TRADING_WRITE = "trading:write", _("report scans and signals")
+    WALLET_WRITE = "wallet:write", _("bind wallets, hand in signed orders, claim rewards")
 
 
 class ApiKey(models.Model):

@@ -61,6 +61,12 @@ def test_the_person_is_gone_and_the_rows_of_the_ledger_stay(applicant: User, adm
     now = utcnow()
     wallet = bound(applicant)
     application = applications.submit(applicant, {**DATA, "experience": "I am Anna of Bern."}, now)
+    Application.objects.filter(pk=application.pk).update(probe={"cpu_name": "Anna's old one"})
+    make_key(applicant, "anna-laptop", [Scope.JOBS_READ], now)
+    keys = {"sign_public": "s", "seal_public": "e", "kid": "k", "joined_at": now, "left_at": now, "status": "left"}
+    host = ShardHost.objects.create(
+        id="host_1", user=applicant, wallet=wallet, name="annas-attic", probe={"cpu": "Anna's"}, **keys
+    )
     LogEntry.objects.log_actions(admin.pk, [application], CHANGE, change_message="Anna asked", single_object=True)
     StoredMail.objects.create(to="anna@example.org", subject="Hello", body="Anna")
     before = list(Transfer.objects.values_list("pk", "amount", "debit", "credit"))
@@ -68,12 +74,13 @@ def test_the_person_is_gone_and_the_rows_of_the_ledger_stay(applicant: User, adm
     account_deletion.delete(applicant, now)
     row = User.objects.get(pk=applicant.pk)
     assert (row.is_active, row.name, row.has_usable_password()) == (False, "Deleted account", False)
-    assert row.email == f"deleted-{row.pk}@deleted.invalid"
+    assert row.email is None
     assert list(Transfer.objects.values_list("pk", "amount", "debit", "credit")) == before
     assert Account.objects.filter(owner=f"user:{row.pk}", balance__gt=0).exists()
     assert Wallet.objects.get(pk=wallet.pk).label == ""
+    assert ShardHost.objects.values_list("name", "probe").get() == (host.pk, {})
     kept = Application.objects.get(pk=application.pk)
-    assert (kept.experience, kept.hardware) == ("", {})
+    assert (kept.experience, kept.hardware, kept.probe) == ("", {}, {})
     for text in (*LogEntry.objects.values_list("object_repr", "change_message"), *Event.objects.values_list("data")):
         assert "anna" not in str(text).lower()
     assert not Notification.objects.filter(user=row).exists()

@@ -81,6 +81,8 @@ def test_a_stranger_with_an_ethereum_wallet_is_in_and_has_ten_mesh(client: Clien
     user = EthereumAddress.objects.get(pk=key.address.lower()).user
     assert (user.email, accounts.balance(user)) == (None, TEN)
     assert "10 MESH are in your wallet" in client.get("/wallet/welcome").content.decode()
+    claim = client.post("/rewards/faucet/uptime_bonus", follow=True).content.decode()
+    assert "No node of yours was online for 24 hours" in claim
     again = client.post(f"{path}session", body, "application/json").json()
     assert again["code"] == "challenge_used"
     typed = asked(key)

@@ -213,6 +213,14 @@ def test_bans_limits_and_deletion_keep_machines_out(wallet: SigningKey, admin: U
     assert ShardHost.objects.count() == 1
 
 
+def test_a_wallet_brings_three_hosts_and_one_more_when_one_has_left(wallet: SigningKey) -> None:
+    first, *_others = [join(wallet, name) for name in ("attic", "cellar", "shed")]
+    with pytest.raises(errors.TooManyNodes, match="One wallet has at most 3 hosts"):
+        join(wallet, "garage")
+    hosts.leave(owner(wallet), first.pk, utcnow())
+    assert join(wallet, "garage").status == "active"
+
+
 @pytest.mark.django_db(transaction=True)
 def test_one_request_sent_many_times_at_once_makes_one_host(wallet: SigningKey) -> None:
     request = asked(wallet)

@@ -74,6 +74,7 @@ def test_a_nodes_live_topic_is_its_operators_and_the_staffs(cast: dict[str, User
 def test_keys_keep_to_their_scopes_and_never_apply(applicant: User) -> None:
     reader = make_key(applicant, "r", [Scope.JOBS_READ], utcnow())[1]
     writer = make_key(applicant, "w", [Scope.JOBS_READ, Scope.JOBS_WRITE], utcnow())[1]
+    keeper = make_key(applicant, "k", [Scope.WALLET_WRITE], utcnow())[1]
     client = Client()
 
     def send(method: str, path: str, key: str, **body: object) -> tuple[int, str]:
@@ -82,8 +83,11 @@ def test_keys_keep_to_their_scopes_and_never_apply(applicant: User) -> None:
         return answer.status_code, answer.json().get("code", "")
 
     assert send("GET", "/api/v1/me", reader)[0] == 200
-    assert send("POST", "/api/v1/wallets", reader) == (403, "scope_missing")
-    assert send("POST", "/api/v1/wallets", writer)[0] == 400
+    for path in ("wallets", "faucet/claim", "transfers", "stakes", "mandates/mdt_x/revoke", "hosts/host_x/leave"):
+        for key in (reader, writer):
+            assert send("POST", f"/api/v1/{path}", key) == (403, "scope_missing")
+    assert send("POST", "/api/v1/wallets", keeper)[0] == 400
+    assert send("POST", "/api/v1/jobs", keeper) == (403, "scope_missing")
     assert send("POST", "/api/v1/application", writer) == (403, "session_needed")
     assert send("GET", "/api/v1/me", writer[:-1]) == (401, "api_key_invalid")
     assert send("GET", "/api/v1/me", "mwt_0_0") == (401, "api_key_invalid")
