@@ -1,5 +1,6 @@
 """What `mesh node probe --json` printed: read, checked against its schema, and put into an application's words."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -31,6 +32,18 @@ class Probe(msgspec.Struct, kw_only=True):
     gflops: Annotated[int, Meta(ge=0, le=10**9)] = 0
 
 
+class EnrolledProbe(Probe, kw_only=True):
+    """What an enrolling machine says of itself: nothing of it is required, and all of it is of its type."""
+
+    gpu_type: Literal["cpu", "cuda", "apple_metal"] = "cpu"
+    cpu_cores: Annotated[int, Meta(ge=1, le=4096)] = 1
+    memory_mb: Annotated[int, Meta(ge=1, le=2**26)] = 1
+    memory_gb: Annotated[int, Meta(ge=0, le=65_536)] = 0
+    cuda_available: bool = False
+    metal_support: bool = False
+    mlx_available: bool = False
+
+
 def read(text: str | bytes) -> dict[str, Any]:
     """The report as a dict of its known fields. Raises ProbeRefused, which names the field that is wrong."""
     if len(text) > MAX_BYTES:
@@ -41,9 +54,24 @@ def read(text: str | bytes) -> dict[str, Any]:
         raise ProbeRefused(_("The report does not fit: %(what)s.") % {"what": words_of(error)}) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ProbeRefused from error
-    report: dict[str, Any] = msgspec.to_builtins(probe)
-    if unprintable := [name for name, value in report.items() if isinstance(value, str) and "\x00" in value]:
-        raise ProbeRefused(_("The report does not fit: %(what)s.") % {"what": f"{unprintable[0]} holds a NUL"})
+    return storable(msgspec.to_builtins(probe))
+
+
+def enrolled(probe: Mapping[str, Any]) -> dict[str, Any]:
+    """The known fields of what an enrolling machine says, no more than it says. Raises ProbeRefused."""
+    try:
+        report = msgspec.to_builtins(msgspec.convert(dict(probe), EnrolledProbe))
+    except msgspec.ValidationError as error:
+        raise ProbeRefused(_("The report does not fit: %(what)s.") % {"what": words_of(error)}) from error
+    return storable({name: value for name, value in report.items() if name in probe})
+
+
+def storable(report: dict[str, Any]) -> dict[str, Any]:
+    """The report, if the database can keep all its texts; raises ProbeRefused."""
+    for name, value in report.items():
+        texts = value if isinstance(value, list) else [value]
+        if any(isinstance(text, str) and "\x00" in text for text in texts):
+            raise ProbeRefused(_("The report does not fit: %(what)s.") % {"what": f"{name} holds a NUL"})
     return report
 
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import DataError, IntegrityError, connection, transaction
+from django.db import DataError, IntegrityError, InterfaceError, OperationalError, connection, transaction
 from redis.exceptions import RedisError
 
 from apps.core import parameters
@@ -49,6 +49,8 @@ OWN_WILL = {DRAINED_ITSELF, *(reason for reason, _ in HELD.values())}
 PASSING = {MISSED, CLOSED, CLOCK}
 ENDED = (NodeStatus.OFFLINE, NodeStatus.SUSPENDED, NodeStatus.REVOKED)
 WORKING = (NodeStatus.ONLINE, NodeStatus.SELF_TEST)
+# No node's fault, and over by itself.
+OUTAGES = (OperationalError, InterfaceError, RedisError, OSError)
 
 # One UPDATE for all; an older heartbeat never replaces a newer one.
 _FLUSH = """
@@ -90,8 +92,13 @@ def for_itself(subject: str) -> Iterator[None]:
     """What one node has wrong is logged and stops nobody else's work; an outage goes on to the caller."""
     try:
         yield
+    except OUTAGES:
+        raise
     except (MeshError, DataError, IntegrityError) as error:
         logger.warning("A node was passed over", extra={"subject": subject, "error": str(error)[:300]})
+    except Exception:
+        # Nobody foresaw it, and a process that ends over one node would meet it again at each start.
+        logger.exception("A node was passed over", extra={"subject": subject})
 
 
 def _steady(beat: Heard, status: str, served: list[str]) -> bool:

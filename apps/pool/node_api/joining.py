@@ -11,7 +11,8 @@ from redis.exceptions import RedisError
 
 from apps.core import parameters, platform_keys
 from apps.models import catalog
-from apps.operators import enrolment, sybil
+from apps.operators import enrolment, hardware, sybil
+from apps.operators.errors import ProbeRefused
 from apps.operators.models import Node
 from apps.pool import broker
 from apps.pool.node_api.errors import TokenRequired
@@ -98,12 +99,17 @@ def enrolment_of(envelope: Envelope) -> enrolment.Enrolment:
         seal(seal_public, b"", b"")
     except ValueError as error:
         raise EnvelopeMalformed("Nothing can be sealed to that key.") from error
+    try:
+        # Whatever is kept of it is computed with later, by those who also serve other nodes.
+        probe = hardware.enrolled(body.probe)
+    except ProbeRefused as error:
+        raise EnvelopeMalformed(error.detail) from error
     return enrolment.Enrolment(
         token=body.token,
         name=body.name,
         sign_public=unb64(body.sign_public),
         seal_public=seal_public,
-        probe=body.probe,
+        probe=probe,
         lanes=lanes_of(body.probe),
         challenge=body.challenge,
         nonce=body.nonce,

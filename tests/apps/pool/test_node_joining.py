@@ -19,6 +19,7 @@ from apps.pool.models import UsedMessage
 from tests.apps.pool import cast
 from tests.apps.pool.node_link import Speaker, rows, stranger, tamper
 from workers.node import identity, join
+from workers.node.probe import probe as machine_probe
 from workers.protocol import pow as proof_of_work
 from workers.protocol.clock import utcnow
 from workers.protocol.keys import SealingKey, SigningKey, b64
@@ -88,6 +89,38 @@ def test_a_machine_with_a_token_becomes_a_node(client: Client, token: str, nodes
     assert EnrolmentToken.objects.get().used_at is not None
     account = nodes_broker.acl_getuser(broker.username(node.pk))
     assert account["passwords"] == [node.broker_sha256]
+
+
+def test_what_a_real_machine_reports_is_kept_and_what_nobody_knows_is_not(client: Client, token: str) -> None:
+    report = machine_probe(measure=False)
+    status, _ = Newcomer(client).register(token, probe={**report, "slots": 3, "colour": "\x00"})
+    assert status == 201
+    assert Node.objects.get().probe == report
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"memory_mb": "x"},
+        {"memory_mb": 2**40},
+        {"memory_mb": None},
+        {"gflops": "x"},
+        {"gflops": 2**31},
+        {"frameworks": 5},
+        {"frameworks": ["\x00"]},
+        {"cpu_cores": []},
+        {"gpu_memory_mb": "80000"},
+        {"gpu_name": "\x00"},
+        {"gpu_type": {"a": 1}},
+        {"cuda_available": "yes"},
+    ],
+)
+def test_a_report_that_nobody_can_compute_with_is_refused(client: Client, token: str, wrong: dict[str, Any]) -> None:
+    before = rows()
+    status, problem = Newcomer(client).register(token, probe={**PROBE, **wrong})
+    assert (status, problem["code"]) == (400, "envelope_malformed")
+    assert next(iter(wrong)) in problem["detail"]
+    assert rows() == before
 
 
 def test_the_answer_is_all_that_a_node_needs(client: Client, token: str, embedder: Any, tmp_path: Path) -> None:

@@ -4,7 +4,9 @@ import json
 from typing import Any
 
 import pytest
+from django.db import OperationalError
 from redis import Redis
+from redis.exceptions import RedisError
 
 from apps.core.models import User
 from apps.operators import nodes
@@ -366,3 +368,26 @@ def test_what_one_node_has_wrong_stops_nobody_else(
     beat(bert, at(3), load=77)
     rounds(dispatcher, 4)
     assert fresh(bert).load == 77
+
+
+def test_what_nobody_foresaw_of_one_node_stops_neither_the_others_nor_the_dispatcher(
+    dispatcher: Dispatcher,
+    ada: cast.Machine,
+    bert: cast.Machine,
+    platform_redis: Redis,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    Node.objects.filter(pk=ada.node.pk).update(probe={"memory_mb": "x"}, status=NodeStatus.PENDING)
+    hello(platform_redis, ada, at(1))
+    hello(platform_redis, bert, at(1))
+    beat(ada, at(1))
+    rounds(dispatcher, 2)
+    assert fresh(bert).connected is True
+    assert not platform_redis.exists(presence.OPENED), "nobody meets it again"
+    assert "ValueError" in caplog.text
+
+
+@pytest.mark.parametrize("outage", [OperationalError, RedisError, OSError])
+def test_an_outage_is_no_nodes_fault_and_goes_on_to_the_caller(outage: type[Exception]) -> None:
+    with pytest.raises(outage), node_states.for_itself("node_1"):
+        raise outage
