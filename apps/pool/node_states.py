@@ -68,16 +68,27 @@ RETURNING n.id, n.status, n.served_models::text, o.limits_reported IS DISTINCT F
 """
 
 
+def _write(rows: list[dict[str, Any]]) -> list[tuple[str, str, str, bool]]:
+    """The rows written: id, status, served models as text, and whether the limits of the node's own are others."""
+    with connection.cursor() as cursor:
+        cursor.execute(_FLUSH, [json.dumps(rows)])
+        return list(cursor.fetchall())
+
+
 def flush(beats: Mapping[str, Heard], now: datetime) -> None:
     """Write heartbeats to their nodes, and move those whose state they change."""
     if not beats:
         return
-    written: list[tuple[str, str, str, bool]] = []
     fields = ("at", "sent_at", "load", "slots", "memory_free_mb", "running", "limits", "transport")
     rows = [{"id": node, **{name: getattr(beat, name) for name in fields}} for node, beat in beats.items()]
-    with for_itself("heartbeats"), connection.cursor() as cursor:
-        cursor.execute(_FLUSH, [json.dumps(rows)])
-        written += cursor.fetchall()
+    written: list[tuple[str, str, str, bool]] = []
+    try:
+        written += _write(rows)
+    except DataError:
+        # One row that the database cannot keep costs itself only, or all other nodes would seem silent.
+        for row in rows:
+            with for_itself(row["id"]):
+                written += _write([row])
     capped = {node for node, _, _, other_limits in written if other_limits}
     changed = [node for node, status, served, _ in written if not _steady(beats[node], status, json.loads(served))]
     for node in _nodes({*changed, *capped}):

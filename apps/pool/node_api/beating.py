@@ -1,13 +1,14 @@
 """Heartbeats: one signature, one step in Redis; the database only for nodes that are at work."""
 
 from datetime import datetime
+from typing import Any
 
 import msgspec
 from django.http import HttpRequest, HttpResponse
 
 from apps.core import parameters, platform_keys
 from apps.operators import bans
-from apps.operators.models import NodeStatus
+from apps.operators.models import Node, NodeStatus
 from apps.pool import broker, leases, node_states, presence
 from apps.pool.node_api.http import answer, envelope_of
 from apps.pool.node_api.keys import directory, open_from_node
@@ -52,9 +53,17 @@ def heard(body: NodeHeartbeat, now: datetime) -> presence.Heard:
         models=presence.model_names(body.models),
         held=[code for code in body.held if code in node_states.HELD],
         held_until=body.held_until,
-        limits=msgspec.to_builtins(body.limits) if body.limits else {},
-        transport=body.transport,
+        limits=limits(body),
+        transport=body.transport if body.transport in Node.Transport.values else "",
     )
+
+
+def limits(body: NodeHeartbeat) -> dict[str, Any]:
+    """The limits of the node's own settings; none where they hold what cannot be a time zone or an hour."""
+    own = body.limits
+    if own is None or not all(text.isprintable() for text in (own.time_zone, *own.quiet_hours)):
+        return {}
+    return dict(msgspec.to_builtins(own))
 
 
 def running(body: NodeHeartbeat) -> list[str]:
@@ -75,8 +84,8 @@ def reply(envelope: Envelope, pending: int, gone: list[str], now: datetime) -> d
     }
     if banned is not None:
         body["banned"] = banned.as_dict()
-    if (limits := directory.limits(envelope.sender)) is not None:
-        body["limits"] = limits
+    if (wanted := directory.limits(envelope.sender)) is not None:
+        body["limits"] = wanted
     return sign_envelope(
         "platform.heartbeat",
         body,

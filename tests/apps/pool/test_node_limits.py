@@ -225,3 +225,27 @@ def test_a_suspended_node_gets_nothing_and_its_word_is_refused(tested: cast.Mach
     assert [(status, answer["code"]) for status, answer in answers] == [(403, "node_suspended")] * 4
     assert tested.take(1, utcnow()) == []
     assert speaker.open(speaker.heartbeat()[1], "platform.heartbeat")["drain"] is True
+
+
+@pytest.mark.parametrize(
+    "odd", [{"transport": "\x00"}, {"limits": {"time_zone": "\x00"}}, {"limits": {"quiet_hours": ["\x00"]}}]
+)
+def test_what_cannot_be_a_setting_is_not_kept_and_silences_nobody(
+    dispatcher: Dispatcher, tested: cast.Machine, bert: cast.Machine, client: Any, odd: dict[str, Any]
+) -> None:
+    assert Speaker(bert, client).heartbeat(load=71)[0] == 200
+    assert Speaker(tested, client).heartbeat(load=72, **odd)[0] == 200
+    dispatcher.flush(utcnow())
+    assert (fresh(bert).load, fresh(tested).load) == (71, 72)
+    assert (fresh(tested).limits_reported, fresh(tested).transport) == ({}, Node.Transport.CELERY)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_heartbeat_that_cannot_be_kept_costs_itself_only(
+    dispatcher: Dispatcher, tested: cast.Machine, bert: cast.Machine
+) -> None:
+    beat(tested, at(1), load=72, limits={"time_zone": "\x00"})
+    beat(bert, at(1), load=71)
+    dispatcher.flush(at(1))
+    assert fresh(bert).load == 71
+    assert fresh(tested).load == 0
