@@ -7,7 +7,8 @@ import pytest
 
 from apps.core.models import Event, User
 from apps.ledger import accounts
-from apps.pool import cancel, completion, leases, submission
+from apps.operators.models import ReputationChange
+from apps.pool import cancel, completion, leases, progress, submission
 from apps.pool.leases import Reaper
 from apps.pool.models import Attempt, Task
 from apps.pool.ordering import raised
@@ -132,6 +133,41 @@ def test_handing_back_does_not_count_as_an_attempt(rita: User, ada: Machine) -> 
     assert completion.hand_back(taken.task_id, 1, ada.node, "the node was stopped", later(1)) == "superseded"
     task = Task.objects.get()
     assert (task.status, task.failures) == ("PENDING", 0)
+
+
+def test_a_chunk_that_always_comes_back_fails_after_five_times_the_attempts(rita: User, ada: Machine) -> None:
+    job = submission.submit(rita, embed("a", "b", chunk_size=1), NOW)
+    first = job.tasks.get(index=0)
+    for number in range(1, 16):
+        [taken] = ada.take(now=later(number * 10))
+        assert (taken.task_id, taken.attempt) == (first.pk, number)
+        completion.hand_back(first.pk, number, ada.node, "the lane process ended with -11", later(number * 10 + 1))
+        first.refresh_from_db()
+        assert first.status == ("FAILED" if number == 15 else "PENDING")
+    job.refresh_from_db()
+    assert (first.failures, first.error_code) == (0, "given_out_too_often")
+    assert (job.status, job.tasks_failed, job.tasks_cancelled, job.closed_at) == ("FAILED", 1, 1, later(151))
+    assert job.reason.startswith("Chunk 1 failed. It was given out 15 times and came back each time")
+    assert job.reason.endswith("the lane process ended with -11")
+    assert accounts.balance(rita) == 1000 * MESH
+    assert set(Attempt.objects.values_list("status", "counted")) == {("handed_back", False)}
+    assert not ReputationChange.objects.exists()
+
+
+def test_a_task_handed_back_after_its_jobs_time_is_not_tried_again(rita: User, ada: Machine) -> None:
+    job = submission.submit(rita, embed("a"), NOW)
+    [early] = ada.take()
+    assert completion.hand_back(early.task_id, 1, ada.node, "stopped", later(86_399)) == "pending"
+    [late] = ada.take(now=later(86_399 + 10))
+    assert not progress.expire_job(job.pk, later(86_399 + 10))
+    completion.hand_back(late.task_id, 2, ada.node, "stopped", later(86_399 + 11))
+    job.refresh_from_db()
+    task = job.tasks.get()
+    assert (task.status, task.failures, task.error_code) == ("FAILED", 0, "job_expired")
+    assert (job.status, job.closed_at) == ("FAILED", later(86_399 + 11))
+    assert job.reason == "Chunk 1 failed. The job's time was over when it came back: stopped"
+    assert job.next_step
+    assert accounts.balance(rita) == 1000 * MESH
 
 
 def test_a_late_result_of_a_task_taken_back_is_superseded(rita: User, ada: Machine, bert: Machine) -> None:
