@@ -3,6 +3,7 @@
 import re
 
 from apps.ledger.errors import AmountMalformed, AmountNotPositive, AmountTooLarge, AmountTooPrecise
+from workers.protocol.amounts import units_of
 
 MESH = 10**8
 MAX_SUPPLY = 21_000_000 * MESH
@@ -44,4 +45,17 @@ def parse_payment(text: str) -> int:
         raise AmountNotPositive
     if units > MAX_SUPPLY:
         raise AmountTooLarge
+    return units
+
+
+def parse_signed(text: str) -> int:
+    """The same for the amount in a signed order: raises AmountMalformed for what `parse_payment` would read kindly.
+
+    The order is kept as it was signed, and whoever audits the ledger reads one spelling of an amount.
+    """
+    units = parse_payment(text)
+    try:
+        units_of(text)
+    except ValueError:
+        raise AmountMalformed(f"A signed order writes that amount as {show(units)}. Sign it again so.") from None
     return units

@@ -53,7 +53,7 @@ def give(user: User, document: Any, signature: str, now: datetime) -> Mandate:
     PayeeUnknown for an unknown spender, or MandateDiffers.
     """
     order = orders.read(document, signature, purpose=PURPOSE, fields=FIELDS, user=user)
-    cap = amounts.parse_payment(document["cap"])
+    cap = amounts.parse_signed(document["cap"])
     if document["expires"] > unix_ms(now) + LONGEST_MS:
         raise OrderMalformed("expires is at most ten years ahead.")
     spender = user_transfers.payee(document["spender"]).owner

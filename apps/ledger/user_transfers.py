@@ -41,7 +41,7 @@ def send(user: User, document: Any, signature: str, now: datetime) -> Sent:
     PostingRefused with the code same_account or exists_with_different_<field>. Nothing has happened then.
     """
     order = orders.read(document, signature, purpose=PURPOSE, fields=FIELDS, user=user)
-    units = amounts.parse_payment(document["amount"])
+    units = amounts.parse_signed(document["amount"])
     to = payee(document["to"])
     with transaction.atomic():
         moved = NewTransfer(

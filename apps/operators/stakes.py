@@ -78,7 +78,7 @@ def obey_stake(user: User, document: Any, signature: str, now: datetime) -> Tran
     Raises what `orders.read` and `orders.use` raise, AmountMalformed, InsufficientFunds or PostingRefused.
     """
     order = orders.read(document, signature, purpose=PURPOSE_STAKE, fields=ORDER_FIELDS, user=user)
-    units = amounts.parse_payment(document["amount"])
+    units = amounts.parse_signed(document["amount"])
     with transaction.atomic():
         _locked(user)
         last = orders.lock(order)
@@ -94,7 +94,7 @@ def obey_unstake(user: User, document: Any, signature: str, now: datetime) -> Un
     Raises what `orders.read` and `orders.use` raise, AmountMalformed, StakeExceeded, StakeBelowTier or NodesEnrolled.
     """
     order = orders.read(document, signature, purpose=PURPOSE_UNSTAKE, fields=ORDER_FIELDS, user=user)
-    units = amounts.parse_payment(document["amount"])
+    units = amounts.parse_signed(document["amount"])
     with transaction.atomic():
         _locked(user)
         last = orders.lock(order)

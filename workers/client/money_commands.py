@@ -10,6 +10,7 @@ from workers.client import credentials, wallets
 from workers.client.account_commands import Json, Url
 from workers.client.client import MeshClient
 from workers.client.output import print_fields, print_json, print_table, say
+from workers.protocol.amounts import spelled
 from workers.protocol.keys import fingerprint
 
 LIFE_MS = 600_000
@@ -19,7 +20,8 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Id = Annotated[
     str | None, typer.Option("--id", help="Your word for this order: given again, it is the same order, done once.")
 ]
-Amount = Annotated[str, typer.Argument(help="MESH, such as 1.25.")]
+# Spelled before it is shown, asked about and signed, since orders write an amount in one way.
+Amount = Annotated[str, typer.Argument(help="MESH, such as 1.25.", parser=spelled, metavar="AMOUNT")]
 
 
 def hand_in(mesh: MeshClient, path: str, name: str, purpose: str, **fields: Any) -> dict[str, Any]:
@@ -99,7 +101,7 @@ def unstake(
 
 def mandate(
     spender: Annotated[str, typer.Argument(help="Who may spend: a wallet's address, or an account.")],
-    cap: Annotated[str, typer.Argument(help="At most so much MESH.")],
+    cap: Annotated[str, typer.Argument(help="At most so much MESH.", parser=spelled, metavar="CAP")],
     days: Annotated[int, typer.Option("--days", min=1, max=3650, help="How long it holds.")] = 30,
     wallet: Wallet = "default",
     order_id: Id = None,

@@ -137,6 +137,7 @@ def test_the_same_order_is_the_same_mandate(hands: tuple[Hand, Hand]) -> None:
     ("changes", "code"),
     [
         ({"cap": "0"}, "amount_not_positive"),
+        ({"cap": "010"}, "amount_malformed"),
         ({"cap": "21000001"}, "amount_too_large"),
         ({"expires": unix_ms(NOW)}, "order_expired"),
         ({"expires": 2**52}, "order_malformed"),

@@ -8,12 +8,14 @@ from uuid import UUID
 
 import pytest
 from django.db import connection, transaction
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
 from apps.core.errors import MeshError
 from apps.core.models import Event, User
-from apps.ledger import accounts, audit, orders, user_transfers
+from apps.ledger import accounts, audit, leaves, orders, user_transfers
 from apps.ledger.amounts import MESH
-from apps.ledger.errors import NonceWrong
+from apps.ledger.errors import AmountMalformed, InsufficientFunds, NonceWrong, OrderMalformed
 from apps.ledger.ids import named
 from apps.ledger.models import Account, Block, SignerNonce, Transfer
 from apps.ledger.retries import retried
@@ -22,6 +24,7 @@ from tests.apps.ledger.signing import Hand, known
 from tests.apps.ledger.test_races import at_once
 from workers.protocol.canonical import dumps
 from workers.protocol.keys import unb64, verify
+from workers.protocol.transfers import order_fault, order_of
 
 
 @pytest.fixture
@@ -121,6 +124,10 @@ def test_an_altered_replay_to_somebody_else_says_so(hands: tuple[Hand, Hand], be
         ({"amount": str(2**64 + 5)}, "amount_too_large"),
         ({"amount": "1e3"}, "amount_malformed"),
         ({"amount": ""}, "amount_malformed"),
+        ({"amount": "05"}, "amount_malformed"),
+        ({"amount": " 5"}, "amount_malformed"),
+        ({"amount": "5 "}, "amount_malformed"),
+        ({"amount": "00.00000001"}, "amount_malformed"),
         ({"amount": 1}, "order_malformed"),
         ({"nonce": 0}, "nonce_wrong"),
         ({"nonce": 2}, "nonce_wrong"),
@@ -150,6 +157,39 @@ def test_a_faulty_order_is_refused_by_its_code(
     faulty = order(payer, bert.address) | changes
     signature = payer.sign(order(payer, bert.address)) if code == "order_malformed" else payer.sign(faulty)
     assert refusal(payer, faulty, signature) == code
+
+
+ZEROS = st.sampled_from(["", "0", "00"])
+WRITTEN = st.tuples(
+    st.sampled_from(["", " ", "+", "-"]),
+    ZEROS,
+    st.integers(0, 12).map(str),
+    st.sampled_from(["", ".", ".5", ".50", ".00000001", ".000000001"]),
+    ZEROS,
+    st.sampled_from(["", " ", "\u2003"]),
+).map("".join)
+DIGITS = st.text("0123456789.٣-e ", max_size=12)
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(amount=st.one_of(WRITTEN, DIGITS))
+@example(amount="05")
+@example(amount=" 5")
+@example(amount="00.00000001")
+def test_however_an_amount_is_written_an_auditor_reads_what_was_paid_or_nothing_was(
+    hands: tuple[Hand, Hand], bert: Account, amount: str
+) -> None:
+    asked = order(hands[0], bert.address, amount=amount)
+    before = state()
+    with transaction.atomic():
+        try:
+            paid = send(hands[0], asked).transfer
+        except (AmountMalformed, OrderMalformed, InsufficientFunds):
+            assert state() == before
+            return
+        form = leaves.public_form(leaves.Row.of(paid))
+        assert order_fault(order_of(paid.authorisation) or {}, form, asked["net"]) == ""
+        transaction.set_rollback(True)
 
 
 @pytest.mark.parametrize("document", [None, [], "x", {}, {"net": 1}])

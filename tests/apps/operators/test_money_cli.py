@@ -56,7 +56,7 @@ def test_a_wallet_of_this_machine_sends_once(mesh: Mesh, carol: User) -> None:
     assert (sent["code"], sent["amount"], sent["payee"]) == ("created", "1.25", accounts.wallet(dora).address)
     assert mesh("send", to, "1.25", "--memo", "for lunch", "--id", "lunch", "--yes")["code"] == "exists"
     assert mesh("send", to, "1.26", "--memo", "for lunch", "--id", "lunch", "--yes") == "exists_with_different_amount"
-    assert mesh("send", to, "1.25", given="y\n")["code"] == "created"
+    assert mesh("send", to, " 01.250", given="y\n")["code"] == "created"
     for amount, code in (
         ("100", "insufficient_funds"),
         ("0", "amount_not_positive"),
@@ -80,12 +80,12 @@ def test_whoever_says_no_orders_nothing(command: str) -> None:
 
 
 def test_a_wallet_of_this_machine_stakes_and_gives_mandates(mesh: Mesh, carol: User) -> None:
-    assert mesh("stake", "4", "--yes")["amount"] == "4"
+    assert mesh("stake", "04", "--yes")["amount"] == "4"
     assert mesh("unstake", "1.5", "--yes")["release_at"]
     assert mesh("unstake", "3", "--yes") == "stake_exceeded"
     assert staking.bonded(carol) == 5 * MESH // 2
     spender = Signing(User.objects.create_user("dora@example.org", "x")).address
-    given = mesh("mandate", spender, "3", "--days", "7", "--yes")
+    given = mesh("mandate", spender, "03.0", "--days", "7", "--yes")
     assert [row["id"] for row in mesh("mandates")] == [given["id"]]
     assert mesh("revoke", given["id"], "--yes")["revoked_at"]
     assert mesh("revoke", "mdt_x", "--yes") == "mandate_unknown"

@@ -223,6 +223,8 @@ def test_a_wallet_orders_stake_and_takes_it_back_over_the_api(rich: Operator) ->
     assert status == 201
     shown = wallet.client.get("/api/v1/stakes").json()
     assert (shown["bonded"], [row["amount"] for row in shown["leaving"]]) == ("5001.5", ["1"])
+    for purpose, amount in (("stake", "01"), ("stake", " 1"), ("unstake", "1 ")):
+        assert wallet.post("/api/v1/stakes", wallet.order(purpose, amount=amount))[1]["code"] == "amount_malformed"
     assert wallet.post("/api/v1/stakes", wallet.order("unstake", amount="9000"))[1]["code"] == "stake_exceeded"
     assert wallet.post("/api/v1/stakes", wallet.order("mandate", amount="1"))[1]["code"] == "wrong_purpose"
     assert wallet.post("/api/v1/stakes", [1])[1]["code"] == "order_malformed"
