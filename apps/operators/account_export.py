@@ -170,8 +170,12 @@ OWN: dict[str, Section] = {
         ApiKey.objects.filter(user=user),
         *("name", "prefix", "scopes", "created_at", "expires_at", "last_used_at", "revoked_at"),
     ),
-    "wallets": lambda user: rows(Wallet.objects.filter(user=user), "address", "public", "label", "created_at"),
-    "ethereum_addresses": lambda user: rows(EthereumAddress.objects.filter(user=user), "created_at", key="address"),
+    "wallets": lambda user: rows(
+        Wallet.objects.filter(user=user), "address", "public", "label", "created_at", "removed_at"
+    ),
+    "ethereum_addresses": lambda user: rows(
+        EthereumAddress.objects.filter(user=user), "created_at", "removed_at", key="address"
+    ),
     "applications": lambda user: rows(
         Application.objects.filter(user=user),
         *("tier", "region", "hardware", "probe", "experience", "status", "criterion", "reason"),

@@ -12,7 +12,7 @@ from rest_framework.views import APIView
 
 from apps.core.models import User
 from apps.ledger import accounts, amounts, faucet
-from apps.operators import attempts, wallets
+from apps.operators import attempts, sybil, wallets
 from apps.operators.authentication import HasScope, HasWalletScope, make_key
 from apps.operators.errors import LoginRefused, SecondFactorNeeded, WalletMissing
 from apps.operators.models import Operator, Scope
@@ -151,6 +151,9 @@ class Wallets(APIView):
         """Bind a wallet; the first one of an account claims the testnet's reward at once."""
         serializer = WalletSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
+        if wallets.first_reward(request.user) is None:  # type: ignore[arg-type]
+            # An account is as cheap as an address that nobody reads: the reward is counted as a new account is.
+            sybil.count_account(sybil.address_of(request._request))
         wallet, given = wallets.bind(request.user, serializer.validated_data, utcnow())  # type: ignore[arg-type]
         body = {"id": wallet.pk, "address": wallet.address, "claimed": amounts.show(given.amount if given else 0)}
         return Response(body, status=status.HTTP_201_CREATED)

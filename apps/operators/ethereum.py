@@ -16,7 +16,7 @@ from django.db import IntegrityError, transaction
 
 from apps.core import events, parameters, platform_keys
 from apps.core.models import User
-from apps.operators import bans, challenges, sybil, wallets
+from apps.operators import bans, challenges, mail, sybil, wallets
 from apps.operators import wallet_errors as errors
 from apps.operators.account_errors import AccountGone
 from apps.operators.models import EthereumAddress, Node, NodeBinding, NodeStatus
@@ -147,6 +147,8 @@ def enter(nonce: object, signature: str, now: datetime, *, source: str) -> walle
         row, made = _with_account(address, now)
     if not row.user.is_active:
         raise AccountGone
+    if row.removed_at is not None:
+        raise errors.WalletRemoved
     return wallets.Entry(row.user, made, wallets.claim_first(row.user, now) if made else None)
 
 
@@ -173,10 +175,12 @@ def bind_node(user: User, node: Node, nonce: object, signature: str, now: dateti
     address = challenge["address"]
     bans.refuse(now, user=user, address=address)
     with transaction.atomic(durable=True):
-        EthereumAddress.objects.get_or_create(address=address, defaults={"user": user, "created_at": now})
+        _, made = EthereumAddress.objects.get_or_create(address=address, defaults={"user": user, "created_at": now})
         # Locked, so that bindings of one address are counted one after another.
         EthereumAddress.objects.select_for_update(no_key=True).get(pk=address)
         _check_may_bind(user, node, address)
+        if made or EthereumAddress.objects.filter(pk=address).exclude(removed_at=None).update(removed_at=None):
+            mail.notify(user, "wallet_bound", {"address": address}, now)
         binding, _ = NodeBinding.objects.update_or_create(node=node, defaults={"address_id": address, "at": now})
         _tell("node.bound", node.pk, user, {"address": address, "name": node.name}, now)
     return binding

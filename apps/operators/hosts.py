@@ -93,7 +93,7 @@ def join(request: Request, now: datetime) -> ShardHost:
         raise errors.ProofMalformed
     _check_machine(message, request)
     public = wallets.proven(request.proof, PURPOSE, now)
-    wallet = Wallet.objects.select_related("user").filter(address=fingerprint(public)).first()
+    wallet = Wallet.objects.bound().select_related("user").filter(address=fingerprint(public)).first()
     if wallet is None:
         raise WalletUnbound
     bans.refuse(now, user=wallet.user, address=wallet.address)

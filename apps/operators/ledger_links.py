@@ -8,5 +8,6 @@ from workers.protocol.keys import unb64
 
 def signer_of(address: str) -> Signer | None:
     """The bound wallet of that address, of somebody who is still there."""
-    wallet = Wallet.objects.select_related("user").filter(address=address, user__is_active=True).first()
+    bound = Wallet.objects.bound().select_related("user")
+    wallet = bound.filter(address=address, user__is_active=True).first()
     return Signer(wallet.address, unb64(wallet.public), owner_of(wallet.user)) if wallet else None

@@ -24,6 +24,7 @@ SUBJECTS = {
     "application_rejected": gettext_lazy("Your application needs a change"),
     "credentials_issued": gettext_lazy("A new credential was made for your account"),
     "wallet_bound": gettext_lazy("A wallet was bound to your account"),
+    "wallet_removed": gettext_lazy("A wallet was removed from your account"),
     "node_registered": gettext_lazy("Your node is enrolled"),
     "node_offline": gettext_lazy("Your node is offline"),
     "node_back": gettext_lazy("Your node is back"),

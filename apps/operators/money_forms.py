@@ -55,7 +55,7 @@ class OrderForm(forms.Form):
         super().__init__(*args, **options)
         self.fields["wallet"].choices = [  # type: ignore[attr-defined]
             (wallet.address, f"{wallet.label} {wallet.address[:16]}…".strip())
-            for wallet in Wallet.objects.filter(user=user)
+            for wallet in Wallet.objects.bound().filter(user=user)
         ]
 
 

@@ -125,7 +125,7 @@ def mandates_context(user: User, now: datetime) -> dict[str, Any]:
     """The mandates that one gave or may spend."""
     return {
         "rows": [mandate_of(mandate, user, now) for mandate in mandates.of(user)[:ROWS_SHOWN]],
-        "has_wallet": Wallet.objects.filter(user=user).exists(),
+        "has_wallet": Wallet.objects.bound().filter(user=user).exists(),
     }
 
 

@@ -140,7 +140,7 @@ def send(request: HttpRequest) -> HttpResponse:
         command = f"mesh wallet send {given['to']} {words}{memo}"
         context = money_presentation.signing_context(order, facts, command)
         return render(request, "operators/send_sign.html", context)
-    return render(request, "operators/send.html", {"form": form, "has_wallet": user.wallets.exists()})
+    return render(request, "operators/send.html", {"form": form, "has_wallet": user.wallets.bound().exists()})
 
 
 def quoted(text: str) -> str:
@@ -183,7 +183,7 @@ def mandate_new(request: HttpRequest) -> HttpResponse:
     form = MandateForm(user, request.POST or None)
     if request.method == "POST" and form.is_valid():
         return render(request, "operators/mandate_sign.html", mandate_order(form.cleaned_data))
-    return render(request, "operators/mandate_new.html", {"form": form, "has_wallet": user.wallets.exists()})
+    return render(request, "operators/mandate_new.html", {"form": form, "has_wallet": user.wallets.bound().exists()})
 
 
 def mandate_order(given: dict[str, Any]) -> dict[str, Any]:

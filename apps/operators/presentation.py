@@ -185,11 +185,11 @@ def wallet_context(user: User) -> dict[str, Any]:
     account = accounts.wallet(user)
     transfers = Transfer.objects.touching([account]).select_related("debit", "credit", "sealing")[:TRANSFERS_SHOWN]
     faucet = Transfer.objects.filter(credit=account, kind__startswith="faucet.")
-    wallets = list(user.wallets.all())
+    wallets = list(user.wallets.bound())
     return {
         "wallets": wallets,
         "addresses": [wallet.address for wallet in wallets],
-        "ethereum": list(EthereumAddress.objects.filter(user=user).prefetch_related("bindings__node")),
+        "ethereum": list(EthereumAddress.objects.bound().filter(user=user).prefetch_related("bindings__node")),
         "balance_units": account.balance,
         "held_units": accounts.held(user),
         "stake_units": accounts.stake(user).balance,

@@ -2,6 +2,7 @@
 
 OperatorError
 ├── EmailMissing
+├── WalletUnknown, WalletLast, WalletRemoved
 ├── AddressInUse, NodeNotOwn, TooManyBindings
 └── WalletRefused
     ├── AddressMalformed
@@ -17,6 +18,26 @@ class EmailMissing(OperatorError):
     """Operators are written to: add an e-mail address to your account first."""
 
     code = "email_missing"
+
+
+class WalletUnknown(OperatorError):
+    """Your account has no such wallet."""
+
+    code = "wallet_unknown"
+    status = 404
+
+
+class WalletLast(OperatorError):
+    """It is the only way into this account. Add an e-mail address or another wallet first."""
+
+    code = "wallet_last"
+
+
+class WalletRemoved(OperatorError):
+    """This wallet was removed from its account. Sign in another way, and bind it again there."""
+
+    code = "wallet_removed"
+    status = 403
 
 
 class AddressInUse(OperatorError):

@@ -3,7 +3,7 @@
 from allauth.account.adapter import get_adapter
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
@@ -11,10 +11,11 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from apps.core import parameters
 from apps.ledger import accounts, amounts, staking
-from apps.operators import ethereum, hosts, wallets
+from apps.operators import ethereum, hosts, wallet_removal, wallets
 from apps.operators.models import Node, NodeBinding, ShardHost
 from apps.operators.sybil_errors import HostUnknown
 from apps.operators.views import FORM_METHODS, person
+from apps.operators.wallet_errors import WalletLast, WalletUnknown
 from workers.protocol.clock import utcnow
 from workers.protocol.ids import show_uuid
 
@@ -54,6 +55,21 @@ def node_address(request: HttpRequest, node_id: str) -> HttpResponse:
         "chain": parameters.get("ethereum.chain_id"),
     }
     return render(request, "operators/node_ethereum.html", context)
+
+
+@login_required
+@require_POST
+def wallet_remove(request: HttpRequest, wallet: str) -> HttpResponse:
+    """Take a wallet, or an Ethereum address, off one's account."""
+    try:
+        wallet_removal.remove(person(request), wallet, utcnow())
+    except WalletUnknown:
+        raise Http404 from None
+    except WalletLast as error:
+        messages.error(request, error.detail)
+    else:
+        messages.success(request, _("The wallet is removed. It opens and signs nothing here any more."))
+    return redirect("wallet")
 
 
 @login_required

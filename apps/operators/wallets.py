@@ -88,7 +88,7 @@ def bind(user: User, data: dict[str, Any], now: datetime) -> tuple[Wallet, Trans
         wallet, made = Wallet.objects.get_or_create(address=fingerprint(public), defaults=_row(user, data, now))
         if wallet.user_id != user.pk:
             raise WalletInUse
-        if made:
+        if made or Wallet.objects.filter(pk=wallet.pk).exclude(removed_at=None).update(removed_at=None):
             _tell(wallet, now)
             mail.notify(user, "wallet_bound", {"address": wallet.address}, now)
     return wallet, claim_first(user, now)
@@ -110,6 +110,8 @@ def enter(data: dict[str, Any], purpose: str, now: datetime, *, address: str) ->
         wallet, made = _with_account(data, fingerprint(public), now)
     if not wallet.user.is_active:
         raise AccountGone
+    if wallet.removed_at is not None:
+        raise errors.WalletRemoved
     return Entry(wallet.user, made, claim_first(wallet.user, now) if made else None)
 
 
@@ -138,12 +140,12 @@ def _tell(wallet: Wallet, now: datetime) -> None:
 
 def has_one(user: User) -> bool:
     """Whether the account proved to hold a wallet, of ours or of Ethereum."""
-    return user.wallets.exists() or EthereumAddress.objects.filter(user=user).exists()
+    return user.wallets.bound().exists() or EthereumAddress.objects.bound().filter(user=user).exists()
 
 
 def addresses(user: User) -> list[str]:
     """The addresses of the account's wallets."""
-    return list(user.wallets.values_list("address", flat=True))
+    return list(user.wallets.bound().values_list("address", flat=True))
 
 
 def claim_first(user: User, now: datetime) -> Transfer | None:

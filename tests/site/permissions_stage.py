@@ -105,6 +105,7 @@ def of_olga(olga: User, machine: cast.Machine) -> dict[str, Any]:
         "host_id": host.pk,
         "unbonding_id": show_uuid("unb", leaving.pk),
         "reward": "wallet_connect",
+        "wallet": wallet.address,
     }
 
 

@@ -61,7 +61,7 @@ ALLOWED: dict[Asked, str] = {
         node_ethereum node_register_waiting
     """,
     ("post", OPERATOR): """
-        api_host_leave api_stake_cancel host_leave node_ethereum stake_keep
+        api_host_leave api_stake_cancel host_leave node_ethereum stake_keep wallet_remove
     """,
     ("post", OTHER): """
         ban_appeal

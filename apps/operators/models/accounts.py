@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import models
@@ -49,8 +50,19 @@ class ApiKey(models.Model):
         return "revoked" if self.revoked_at else "expired" if self.is_over(now) else "active"
 
 
+class KeyQuerySet(models.QuerySet[Any]):
+    """Keys that open an account, by whether they still do."""
+
+    def bound(self) -> "KeyQuerySet":
+        """Not removed by their owner."""
+        return self.filter(removed_at=None)
+
+
 class Wallet(models.Model):
-    """An Ed25519 key that an account proved to hold. Its address is the SHA-256 of the public key."""
+    """An Ed25519 key that an account proved to hold. Its address is the SHA-256 of the public key.
+
+    A removed one stays as a row: it opens nothing and signs nothing, and is not paid a first reward again.
+    """
 
     id = models.CharField(primary_key=True, max_length=40)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="wallets")
@@ -58,6 +70,9 @@ class Wallet(models.Model):
     public = models.CharField(max_length=64)
     label = models.CharField(max_length=80, blank=True)
     created_at = models.DateTimeField()
+    removed_at = models.DateTimeField(null=True)
+
+    objects = KeyQuerySet.as_manager()
 
     class Meta:
         ordering = ["created_at"]

@@ -4,6 +4,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
+from apps.operators.models.accounts import KeyQuerySet
 from apps.operators.models.nodes import Node
 
 
@@ -13,6 +14,9 @@ class EthereumAddress(models.Model):
     address = models.CharField(primary_key=True, max_length=42)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="ethereum_addresses")
     created_at = models.DateTimeField()
+    removed_at = models.DateTimeField(null=True)
+
+    objects = KeyQuerySet.as_manager()
 
     class Meta:
         ordering = ["created_at"]
