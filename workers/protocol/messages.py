@@ -8,6 +8,9 @@ from msgspec import Meta
 from workers.protocol.errors import UnknownField, WrongKind
 
 Count = Annotated[int, Meta(ge=0, le=2**53 - 1)]
+# Unix ms up to 2100: every moment in it can be a date, whatever time zone and whatever is added to it.
+Moment = Annotated[int, Meta(ge=0, le=4_102_444_800_000)]
+Duration = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 Word = Annotated[str, Meta(max_length=200)]
 Text = Annotated[str, Meta(max_length=2000)]
 Hash = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", max_length=64)]
@@ -71,7 +74,7 @@ class NodeLimits(Body):
     set. Memory in MiB, power in W."""
 
     paused: bool = False
-    paused_until: Count = 0
+    paused_until: Moment = 0
     quiet_hours: Annotated[list[Word], Meta(max_length=20)] = []
     time_zone: Word = ""
     memory_cap_mb: Count = 0
@@ -91,7 +94,7 @@ class NodeHeartbeat(Body):
     draining: bool = False
     models: Words = []
     held: Annotated[list[Word], Meta(max_length=10)] = []
-    held_until: Count = 0
+    held_until: Moment = 0
     limits: NodeLimits | None = None
     transport: Word = ""
 
@@ -155,7 +158,7 @@ class TaskResult(Body):
     result_sha256: Hash
     sealed_sha256: Hash
     usage: Usage
-    duration_ms: Count
+    duration_ms: Duration
 
 
 class ControlCancel(Body):
@@ -287,7 +290,7 @@ class ConsensusPrediction(Body):
     features_sha256: Hash
     model: Word
     version: Word
-    market_at: Count
+    market_at: Moment
     reasoning: Annotated[str, Meta(max_length=500)]
 
 

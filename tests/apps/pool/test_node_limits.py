@@ -249,3 +249,25 @@ def test_a_heartbeat_that_cannot_be_kept_costs_itself_only(
     dispatcher.flush(at(1))
     assert fresh(bert).load == 71
     assert fresh(tested).load == 0
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"draining": True, "held": ["paused"], "held_until": 2**53 - 1},
+        {"limits": {"paused": True, "paused_until": 2**53 - 1}},
+    ],
+)
+def test_a_hold_until_no_date_is_refused_at_the_edge(
+    dispatcher: Dispatcher, tested: cast.Machine, client: Any, odd: dict[str, Any]
+) -> None:
+    status, problem = Speaker(tested, client).heartbeat(**odd)
+    assert (status, problem["code"]) == (400, "unknown_field")
+    dispatcher.flush(utcnow())
+    assert fresh(tested).status == NodeStatus.ONLINE
+
+
+@pytest.mark.parametrize("wrong", [2**53 - 1, 4_102_444_800_001])
+def test_an_owners_pause_ends_at_a_date(wrong: int) -> None:
+    with pytest.raises(LimitsInvalid):
+        limits.read({"paused": True, "paused_until": wrong})

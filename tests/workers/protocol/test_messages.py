@@ -211,6 +211,26 @@ def test_what_lies_deeper_is_checked_too(kind: str, field: str, bad: Any) -> Non
     assert refusal(kind, {**BODIES[kind], field: bad}) == "unknown_field"
 
 
+@pytest.mark.parametrize(
+    ("kind", "field", "last"),
+    [
+        ("node.heartbeat", "held_until", 4_102_444_800_000),
+        ("consensus.prediction", "market_at", 4_102_444_800_000),
+        ("task.result", "duration_ms", 2**31 - 1),
+    ],
+)
+def test_a_time_beyond_what_can_be_a_date_is_refused(kind: str, field: str, last: int) -> None:
+    assert decode_body(kind, {**BODIES[kind], field: last})
+    for beyond in (last + 1, 2**53 - 1):
+        assert refusal(kind, {**BODIES[kind], field: beyond}) == "unknown_field"
+
+
+def test_a_pause_ends_at_what_can_be_a_date() -> None:
+    for kind in ("node.heartbeat", "control.limits", "platform.heartbeat"):
+        assert decode_body(kind, {**BODIES[kind], "limits": {**LIMITS, "paused_until": 4_102_444_800_000}})
+        assert refusal(kind, {**BODIES[kind], "limits": {**LIMITS, "paused_until": 2**53 - 1}}) == "unknown_field"
+
+
 def test_a_failed_result_says_why() -> None:
     body = {**BODIES["task.result"], "ok": False, "error": {"code": "out_of_memory", "detail": "It was 3 MiB short."}}
     read = decode_body("task.result", body)
