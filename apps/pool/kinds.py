@@ -208,7 +208,9 @@ class Generate:
         if request.chunk_strategy not in chunking.STRATEGIES:
             raise refuse("chunk_strategy", f"A chunk strategy is one of {', '.join(chunking.STRATEGIES)}.")
         options = checked_options(request.options)
-        texts = chunking.split(request.prompt, request.chunk_strategy, request.max_chunk_size)
+        # One chunk too many is enough for the refusal, and a quote is free of charge.
+        most = parameters.get("pool.max_tasks")
+        texts = chunking.split(request.prompt, request.chunk_strategy, request.max_chunk_size, most)
         seconds = int(options.get("num_predict", 128)) // 2
         return [Chunk(_json({"prompt": text, **options}), 1, seconds) for text in texts]
 

@@ -63,9 +63,7 @@ def plan(request: JobRequest, now: datetime) -> Plan:
     chunks = kind.split(request)
     most = parameters.get("pool.max_tasks")
     if len(chunks) > most:
-        raise kinds.refuse(
-            "chunk_size", f"A job has at most {most} chunks; this one has {len(chunks)}. Use larger ones."
-        )
+        raise kinds.refuse("chunk_size", f"A job has at most {most} chunks; this one has more. Use larger ones.")
     needs = classes.for_version(version, kind.name, now)
     stand = classes.feasibility(needs)
     each = pricing.price(version.model.parameters, stand.busy, stand.slots)

@@ -1,5 +1,7 @@
 """Cutting prompts into chunks, for any prompt."""
 
+from typing import Self, SupportsIndex
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -8,6 +10,31 @@ from apps.pool import chunking
 
 PROMPTS = st.text(alphabet=st.characters(codec="utf-8"), max_size=400) | st.text(alphabet="ab \n", max_size=400)
 SIZES = st.integers(1, 60)
+
+
+class Counted(str):
+    """A text that counts how many of its characters are copied."""
+
+    copied: list[int]
+
+    def __new__(cls, text: str, copied: list[int]) -> Self:
+        made = super().__new__(cls, text)
+        made.copied = copied
+        copied.append(len(text))
+        return made
+
+    def __getitem__(self, key: SupportsIndex | slice) -> str:
+        part = super().__getitem__(key)
+        return Counted(part, self.copied) if isinstance(key, slice) else part
+
+    def strip(self, chars: str | None = None, /) -> str:
+        return Counted(super().strip(chars), self.copied)
+
+    def lstrip(self, chars: str | None = None, /) -> str:
+        return Counted(super().lstrip(chars), self.copied)
+
+    def rstrip(self, chars: str | None = None, /) -> str:
+        return Counted(super().rstrip(chars), self.copied)
 
 
 def words(text: str) -> str:
@@ -77,6 +104,23 @@ def test_paragraphs_that_fit_are_never_cut(paragraphs: list[str]) -> None:
     chunks = chunking.split("\n\n".join(paragraphs), "split-by-paragraph", 8)
     whole = [paragraph for chunk in chunks for paragraph in chunk.split("\n\n")]
     assert whole == paragraphs
+
+
+def test_a_text_of_many_chunks_is_copied_a_few_times_and_not_once_for_each() -> None:
+    copied: list[int] = []
+    text = Counted("a b " * 1000, copied)
+    assert chunking.split(text, "split-by-size", 1) == ["a", "b"] * 1000
+    assert sum(copied) < 5 * len(text)
+
+
+@pytest.mark.parametrize("strategy", ["split-by-paragraph", "split-by-size"])
+def test_no_more_chunks_are_cut_than_show_that_there_are_too_many(strategy: str) -> None:
+    prompt = "a b\n\n" * 1000
+    assert chunking.split(prompt, strategy, 1, most=3) == ["a", "b", "a", "b"]
+    assert chunking.split("a b c", strategy, 1, most=3) == ["a", "b", "c"]
+    copied: list[int] = []
+    chunking.split(Counted(prompt, copied), "split-by-size", 1, most=3)
+    assert len(copied) < 12
 
 
 def test_answers_are_joined_with_a_space() -> None:

@@ -256,6 +256,16 @@ def test_a_job_of_too_many_chunks_is_refused(rita: User, ada: Machine) -> None:
     submission.submit(rita, embed(*"abc", chunk_size=2), NOW)
 
 
+def test_a_prompt_of_too_many_chunks_is_refused_before_it_is_cut_to_its_end(rita: User, writer: ModelVersion) -> None:
+    machine("wanda")
+    set_parameter("pool.max_tasks", 2)
+    asked = generate("word " * 500, chunk_strategy="split-by-size", max_chunk_size=4)
+    with pytest.raises(InputRefused, match="at most 2 chunks") as refused:
+        submission.quote(asked, NOW)
+    assert refused.value.errors[0]["pointer"] == "/chunk_size"
+    assert len(kinds.get("generate").split(asked)) == 3
+
+
 def test_a_job_dearer_than_the_callers_limit_is_refused(rita: User, ada: Machine) -> None:
     with pytest.raises(PriceAboveLimit, match=r"costs 0\.05 MESH"):
         submission.submit(rita, embed("a", max_price=MESH // 100), NOW)
