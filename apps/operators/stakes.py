@@ -220,14 +220,10 @@ def _review(operator: Operator, now: datetime) -> bool:
     row = operator.stakes.live().first()
     bonded = staking.bonded(operator.user)
     if row is None:
-        if bonded < tiers.stake_of(operator.tier):
-            return False
-        made = named("stake-row", operator.pk, str(operator.stakes.count()))
-        Stake.objects.create(id=made, operator=operator, amount=bonded, locked_at=now)
-        return True
+        return bonded >= tiers.stake_of(operator.tier) and _begin(operator, bonded, now)
     old = (row.status, row.amount)
     if bonded == 0:
-        row.status = Stake.Status.RELEASED
+        _end(operator, row)
     else:
         row.amount = bonded
         _judge(operator, row, now)
@@ -239,10 +235,45 @@ def _review(operator: Operator, now: datetime) -> bool:
     return True
 
 
+def _begin(operator: Operator, bonded: int, now: datetime) -> bool:
+    last = operator.stakes.first()
+    if last and _has_suspended(last, operator):
+        operator.move(Operator.Status.ACTIVE, "")
+    made = named("stake-row", operator.pk, str(operator.stakes.count()))
+    Stake.objects.create(id=made, operator=operator, amount=bonded, locked_at=now)
+    return True
+
+
+def _end(operator: Operator, row: Stake) -> None:
+    """Nothing is left: taken back by somebody without nodes, or slashed, which suspends whoever still has some."""
+    is_ours = _has_suspended(row, operator)
+    row.status, row.reason, row.next_step = Stake.Status.RELEASED, "", ""
+    if operator.nodes.not_revoked().exists():
+        missing = amounts.show(tiers.stake_of(operator.tier))
+        row.reason = _("Nothing of tier %(tier)s's stake is left.") % {"tier": operator.tier}
+        row.next_step = _("Lock %(missing)s MESH; your nodes may then work again.") % {"missing": missing}
+        _suspend(operator, row, is_ours=is_ours)
+    elif is_ours:
+        # Whoever comes back begins anew; until then the missing stake keeps nodes out.
+        operator.move(Operator.Status.ACTIVE, "")
+
+
+def _has_suspended(row: Stake, operator: Operator) -> bool:
+    """Whether the row suspended its operator; an admin's suspension has words of its own, and stays."""
+    ended = row.status in {Stake.Status.OVERDUE, Stake.Status.RELEASED}
+    return ended and operator.status == Operator.Status.SUSPENDED and operator.reason == row.reason
+
+
+def _suspend(operator: Operator, row: Stake, *, is_ours: bool) -> None:
+    if is_ours:
+        Operator.objects.filter(pk=operator.pk).update(reason=row.reason)
+    elif operator.status == Operator.Status.ACTIVE:
+        operator.move(Operator.Status.SUSPENDED, row.reason)
+
+
 def _judge(operator: Operator, row: Stake, now: datetime) -> None:
     """Locked, short for a while, or overdue; an overdue stake suspends its operator until it is topped up."""
-    # An admin's suspension has words of its own, and stays.
-    is_ours = row.status == Stake.Status.OVERDUE and operator.reason == row.reason
+    is_ours = _has_suspended(row, operator)
     if row.amount >= least(operator.tier):
         if is_ours:
             operator.move(Operator.Status.ACTIVE, "")
@@ -263,15 +294,12 @@ def _judge(operator: Operator, row: Stake, now: datetime) -> None:
     if row.short_until <= now:
         row.next_step = _("Top it up by %(missing)s MESH; your nodes may then work again.") % {"missing": missing}
         row.status = Stake.Status.OVERDUE
-        if is_ours:
-            Operator.objects.filter(pk=operator.pk).update(reason=row.reason)
-        elif operator.status == Operator.Status.ACTIVE:
-            operator.move(Operator.Status.SUSPENDED, row.reason)
+        _suspend(operator, row, is_ours=is_ours)
 
 
 def _tell(operator: Operator, row: Stake, now: datetime) -> None:
     topics = [f"user.{operator.user_id}", "admin"]
     data = {"amount": str(row.amount), "tier": operator.tier, "reason": row.reason}
     events.emit(f"stake.{row.status}", subject=operator.pk, topics=topics, data=data, now=now, actor=operator.user)
-    if row.status in {Stake.Status.SHORT, Stake.Status.OVERDUE}:
+    if row.reason:
         mail.notify(operator.user, "stake_short", {"stake": row, "amount": amounts.show(row.amount)}, now)

@@ -182,6 +182,50 @@ def test_a_stake_slashed_to_nothing_is_gone(operator: Operator, now: datetime) -
     assert amounts.show(accounts.escrow(f"slash:{accounts.owner_of(operator.user)}").balance) == "5000"
 
 
+def test_a_stake_slashed_to_nothing_suspends_whoever_has_nodes_until_it_is_locked_again(
+    rich: Operator, now: datetime
+) -> None:
+    enrolment.enrol(prepared(rich), utcnow())
+    slash(rich, 10_000, now)
+    assert stakes.sweep(now) == 1
+    rich.refresh_from_db()
+    gone = row(rich)
+    assert (gone.status, rich.has_stake, rich.status, rich.reason) == ("released", False, "suspended", gone.reason)
+    assert "Nothing of tier ORACLE's stake is left." in gone.reason
+    assert Notification.objects.filter(kind="stake_short", user=rich.user).count() == 1
+    assert stakes.sweep(now) == 0
+    stakes.lock(rich, now + HOUR)
+    rich.refresh_from_db()
+    assert (row(rich).status, rich.status, rich.reason) == ("locked", "active", "")
+
+
+def test_a_stake_slashed_to_nothing_leaves_an_admins_suspension(rich: Operator, admin: User, now: datetime) -> None:
+    enrolment.enrol(prepared(rich), utcnow())
+    standing.suspend(rich, actor=admin, reason="Something else.", now=now)
+    slash(rich, 10_000, now)
+    stakes.sweep(now)
+    stakes.lock(rich, now + HOUR)
+    rich.refresh_from_db()
+    assert (row(rich).status, rich.status, rich.reason) == ("locked", "suspended", "Something else.")
+
+
+def test_whoever_took_an_overdue_stake_back_may_come_back(rich: Operator, now: datetime) -> None:
+    node = enrolment.enrol(prepared(rich), utcnow())
+    slash(rich, 2_000, now)
+    for at in (now, now + WEEK):
+        stakes.sweep(at)
+    rich.refresh_from_db()
+    assert (row(rich).status, rich.status) == ("overdue", "suspended")
+    nodes.revoke(node, reason="Leaving.", now=now + WEEK)
+    stakes.take_back(rich.user, 4_000 * MESH, now + WEEK)
+    rich.refresh_from_db()
+    assert (row(rich).status, rich.status, rich.reason, rich.has_stake) == ("released", "active", "", False)
+    assert code(enrolment.issue_token, rich, "fra-1", now) == "stake_missing"
+    stakes.lock(rich, now + WEEK + HOUR)
+    rich.refresh_from_db()
+    assert (row(rich).status, rich.status) == ("locked", "active")
+
+
 def test_a_mainnet_keeps_stake_for_a_week(operator: Operator, now: datetime, settings: Settings) -> None:
     settings.IS_TESTNET = False
     assert stakes.take_back(operator.user, MESH, now).release_at == now + WEEK
