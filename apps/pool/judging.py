@@ -42,7 +42,12 @@ def _vectors_differ(comparator: Mapping[str, Any], expected: np.ndarray, got: np
 
 def judge(job: Job, now: datetime) -> None:
     """Once all self-tests of its latest round are closed, move their node to online or to degraded."""
-    node = Node.objects.get(pk=job.options["node"])
+    node_id = job.options["node"]
+    # Looked at first without a lock: a node that starts anew takes its old tests back, and no lock may be held then.
+    if not Node.objects.filter(pk=node_id, status=NodeStatus.SELF_TEST).exists():
+        return
+    # Locked after the job, so that of two tests that end at once the second sees the first as closed.
+    node = Node.objects.select_for_update(no_key=True).get(pk=node_id)
     if node.status != NodeStatus.SELF_TEST:
         return
     tests = Job.objects.filter(purpose=Purpose.SELF_TEST, options__node=node.pk, created_at__gte=node.status_at)

@@ -104,6 +104,9 @@ def take(node_id: str, lane: str, n: int, now: datetime) -> list[Assignment]:
     }
     with transaction.atomic():
         with connection.cursor() as cursor:
+            # A statement of its own: what the lane holds is counted in the next one's snapshot, which has to begin
+            # after whoever took for the same lane has committed.
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"take:{node_id}:{lane}"])
             cursor.execute(_TAKE, values)
             taken = [Assignment(*row) for row in cursor.fetchall()]
         lines = [

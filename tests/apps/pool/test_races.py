@@ -12,7 +12,8 @@ from django.db import connection, transaction
 from apps.core import parameters
 from apps.core.models import User
 from apps.ledger import accounts
-from apps.pool import cancel, completion, leases, submission
+from apps.operators.models import Node
+from apps.pool import cancel, completion, leases, self_tests, submission
 from apps.pool.models import Job, Result, Task
 from apps.pool.take import take
 from tests.apps.pool import cast
@@ -163,3 +164,56 @@ def test_a_wallet_cannot_be_spent_twice_at_once(embedder: object) -> None:
     found = together(*[lambda: submission.submit(poor, embed("a"), NOW)] * 4)
     assert sorted(type(result).__name__ for result in found) == ["InsufficientFunds"] * 3 + ["Job"]
     assert accounts.balance(poor) == 0
+
+
+def one_waits_for_the_other(first: Callable[[], Any], second: Callable[[], Any]) -> tuple[Any, Any]:
+    """The first has done its work but not committed when the second begins, and commits a moment later."""
+    done, waited = threading.Event(), threading.Event()
+
+    def begin() -> Any:
+        with transaction.atomic():
+            found = first()
+            done.set()
+            # As long as the second could take; it cannot say that it waits.
+            waited.wait(1.0)
+            return found
+
+    def follow() -> Any:
+        done.wait(10)
+        try:
+            return second()
+        finally:
+            waited.set()
+
+    one, two = outcome_of([begin, follow])
+    return one, two
+
+
+def test_two_takes_for_one_lane_at_once_never_exceed_its_slots(rita: User, embedder: object) -> None:
+    ada = cast.machine("ada", slots=2)
+    submission.submit(rita, embed(*"abcdefgh", chunk_size=1), NOW)
+    first, second = one_waits_for_the_other(lambda: ada.take(2), lambda: ada.take(2))
+    assert (len(first), len(second)) == (2, 0)
+    assert Task.objects.held().filter(node=ada.node).count() == 2
+
+
+def test_two_self_tests_that_end_at_once_bring_their_node_online(embedder: object) -> None:
+    cast.publish("second-embedder")
+    for number in range(ROUNDS):
+        new = cast.machine(f"new-{number}", status="pending")
+        jobs = self_tests.start(new.node, NOW)
+        posts = [new.signed(task, new.compute(task), later(1)) for task in new.take(2)]
+        assert len(jobs) == len(posts) == 2
+        ends = [lambda p=post: completion.complete(p[0], p[1], new.node, later(1)) for post in posts]  # noqa: B023
+        assert outcome_of(ends) == ["completed", "completed"]
+        assert Node.objects.get(pk=new.node.pk).status == "online"
+
+
+def test_a_self_test_waits_for_another_that_has_not_committed(embedder: object) -> None:
+    cast.publish("second-embedder")
+    new = cast.machine("new", status="pending")
+    jobs = self_tests.start(new.node, NOW)
+
+    end = lambda job: cancel.take_back(job.pk, "Not wanted.", later(1))  # noqa: E731
+    one_waits_for_the_other(lambda: end(jobs[0]), lambda: end(jobs[1]))
+    assert Node.objects.get(pk=new.node.pk).status == "degraded"
