@@ -1,15 +1,25 @@
-"""What the REST API shares: the exception handler and cursor pagination."""
+"""What the REST API shares: the exception handler, cursor pagination, and who may do what staff do."""
 
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
 from django.http import Http404
 from rest_framework import exceptions, pagination
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
 from apps.core.errors import MeshError
 from apps.core.problems import CONTENT_TYPE, problem
+
+
+class ActsAsStaff(BasePermission):
+    """Staff in a session that may use staff's powers."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        """Whether it is one."""
+        return bool(getattr(request.user, "acts_as_staff", False))
 
 
 class CursorPagination(pagination.CursorPagination):

@@ -13,4 +13,4 @@ class CoreConfig(AppConfig):
 
         live.register_topic("network", lambda user, rest: True)
         live.register_topic("user", lambda user, rest: str(user.pk) == rest)
-        live.register_topic("admin", lambda user, rest: bool(getattr(user, "is_staff", False)))
+        live.register_topic("admin", lambda user, rest: bool(getattr(user, "acts_as_staff", False)))

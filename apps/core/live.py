@@ -11,6 +11,7 @@ from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
 from django.conf import settings
 
+from apps.core import staff
 from apps.core.errors import TopicRefused
 from apps.core.events import group_name
 
@@ -75,12 +76,12 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
             scope["session"] = import_module(settings.SESSION_ENGINE).SessionStore(key)
         return await get_user(scope)
 
-    async def _refused(self, user: Any) -> str | None:
+    @database_sync_to_async
+    def _refused(self, user: Any) -> str | None:
         """The first topic that the user may not read."""
-        for topic in self.topics:
-            if not await database_sync_to_async(may_read)(user, topic):
-                return topic
-        return None
+        if session := self.scope.get("session"):
+            user = staff.marked(user, session)
+        return next((topic for topic in self.topics if not may_read(user, topic)), None)
 
     async def _turn_away(self, topic: str) -> None:
         await self.send_json({"error": TopicRefused.code, "topic": topic})

@@ -2,6 +2,7 @@
 
 from typing import Any, ClassVar
 
+from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
 from django.db import models
 from django.db.models.functions import Lower
@@ -37,6 +38,9 @@ class User(AbstractBaseUser, PermissionsMixin):
     is_active = models.BooleanField(_("active"), default=True)
     date_joined = models.DateTimeField(_("joined"), default=timezone.now)
 
+    # Of the session that asks; see `apps.core.staff`.
+    second_factor_passed = False
+
     objects: ClassVar[UserManager] = UserManager()
 
     USERNAME_FIELD = "email"
@@ -50,6 +54,12 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     def __str__(self) -> str:
         return self.name or self.email or f"#{self.pk}"
+
+    @property
+    def acts_as_staff(self) -> bool:
+        """Whether staff's powers are theirs now: in a session with a second factor, where the network asks for one."""
+        proven = self.second_factor_passed or not settings.STAFF_NEED_SECOND_FACTOR
+        return self.is_active and self.is_staff and proven
 
 
 class Parameter(models.Model):

@@ -10,13 +10,13 @@ from django.http import Http404, HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import generics
-from rest_framework.permissions import AllowAny, BasePermission, IsAdminUser
+from rest_framework.permissions import AllowAny, BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from apps.core import platform_keys
-from apps.core.api import CursorPagination
+from apps.core.api import ActsAsStaff, CursorPagination
 from apps.core.models import User
 from apps.core.streams import attached
 from apps.ledger import accounts, amounts, audit, blocks, presentation_audit, proofs
@@ -182,7 +182,7 @@ class Audits(APIView):
 
     def get_permissions(self) -> list[BasePermission]:
         """Everybody reads; staff ask."""
-        return [IsAdminUser() if self.request.method == "POST" else AllowAny()]
+        return [ActsAsStaff() if self.request.method == "POST" else AllowAny()]
 
     @extend_schema(tags=["ledger"], summary="The newest audit's report", responses=ReportSerializer)
     def get(self, request: Request) -> Response:

@@ -1,14 +1,12 @@
-"""Staff reach the admin with a second factor only; a development or demo network may do without one."""
+"""Staff reach the admin with a second factor only, where the network asks for one."""
 
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from allauth.account.authentication import get_authentication_records
 from allauth.mfa.utils import is_mfa_enabled
 from csp.constants import UNSAFE_EVAL, UNSAFE_INLINE
 from csp.decorators import csp_update
-from django.conf import settings
 from django.contrib import messages
 from django.contrib.admin import AdminSite
 from django.http import HttpRequest, HttpResponse
@@ -16,17 +14,10 @@ from django.shortcuts import redirect, resolve_url
 from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 
-WITHOUT = {"development", "demo", "test"}
+from apps.core.staff import has_passed
+
 # Unfold's components are Alpine expressions, which evaluate text and set styles.
 RELAXED = {"script-src": [UNSAFE_EVAL], "style-src": [UNSAFE_INLINE]}
-
-
-def is_passed(request: HttpRequest) -> bool:
-    """Whether this session was opened with a second factor, or the network needs none."""
-    if settings.ENVIRONMENT in WITHOUT:
-        return True
-    records = get_authentication_records(request, request.user)
-    return any(record.get("method") == "mfa" for record in records)
 
 
 def guard(site: AdminSite) -> None:
@@ -38,13 +29,13 @@ def guard(site: AdminSite) -> None:
 
 def has_permission(original: Callable[[HttpRequest], bool], request: HttpRequest) -> bool:
     """Active staff, and a second factor where one is needed."""
-    return original(request) and is_passed(request)
+    return original(request) and has_passed(request.user, request.session)
 
 
 def login(original: Callable[..., HttpResponse], request: HttpRequest, **options: Any) -> HttpResponse:
     """Send staff without a second factor to where they set one up, or use it."""
     user = request.user
-    if not (user.is_authenticated and user.is_staff) or is_passed(request):
+    if not (user.is_authenticated and user.is_staff) or has_passed(user, request.session):
         return original(request, **options)
     if is_mfa_enabled(user):
         query = urlencode({"next": request.GET.get("next", "/admin/")})

@@ -24,7 +24,7 @@ class JobQuerySet(models.QuerySet["Job"]):
         """A requester's own; all for staff; none for visitors."""
         if not getattr(user, "is_authenticated", False):
             return self.none()
-        return self if user.is_staff else self.filter(requester=user)
+        return self if user.acts_as_staff else self.filter(requester=user)
 
     def requests(self) -> "JobQuerySet":
         return self.filter(purpose=Purpose.REQUEST)

@@ -85,7 +85,7 @@ def frame(user: Any, wall: datetime) -> dict[str, Any]:
     return {
         "market": market(wall),
         "state": state(),
-        "may_steer": isinstance(user, User) and user.is_active and user.is_staff,
+        "may_steer": isinstance(user, User) and user.acts_as_staff,
     }
 
 

@@ -83,7 +83,7 @@ def flatten(request: HttpRequest) -> HttpResponse:
 def steer(request: HttpRequest, change: Change, done: str) -> HttpResponse:
     """Change the state of trading for staff, with their reason; a refusal is told, not shown as an error page."""
     user = request.user
-    if not (isinstance(user, User) and user.is_active and user.is_staff):
+    if not (isinstance(user, User) and user.acts_as_staff):
         raise PermissionDenied
     form = ReasonForm(request.POST)
     wall = utcnow()

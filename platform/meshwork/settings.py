@@ -71,6 +71,7 @@ SITE_MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "apps.core.staff.StaffMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
@@ -80,6 +81,8 @@ SITE_MIDDLEWARE = [
     "django_permissions_policy.PermissionsPolicyMiddleware",
     "apps.core.middleware.ErrorPageMiddleware",
 ]
+# A development or demo network may do without.
+STAFF_NEED_SECOND_FACTOR = ENVIRONMENT not in {"development", "demo", "test"}
 NODE_API_MIDDLEWARE = ["apps.core.middleware.RequestIdMiddleware"]
 MIDDLEWARE = SITE_MIDDLEWARE
 ROOT_URLCONF = "meshwork.node_urls" if PROCESS == "node_api" else "meshwork.urls"

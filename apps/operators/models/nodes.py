@@ -48,7 +48,7 @@ class NodeQuerySet(models.QuerySet["Node"]):
         """An operator's own; all for staff; none for visitors."""
         if not getattr(user, "is_authenticated", False):
             return self.none()
-        return self if user.is_staff else self.filter(operator__user=user)
+        return self if user.acts_as_staff else self.filter(operator__user=user)
 
     def online(self) -> "NodeQuerySet":
         return self.filter(status=NodeStatus.ONLINE)

@@ -10,10 +10,12 @@ from django.db import connections
 from django.test import Client
 from pytest_django.fixtures import Settings
 
+from apps.core import live, staff
 from apps.core.models import Event, User
 from apps.ledger import accounts
 from apps.operators import applications, enrolment, errors, standing, tiers
-from apps.operators.models import Application, Node, NodeStatus, Operator
+from apps.operators.authentication import make_key
+from apps.operators.models import Application, Node, NodeStatus, Operator, Scope
 from tests.apps.operators.conftest import DATA
 from tests.apps.operators.test_enrolment import prepared
 from workers.protocol.clock import utcnow
@@ -177,7 +179,7 @@ def test_staff_suspend_reinstate_and_revoke_nodes_with_reasons(desk: Client, ope
 
 
 def test_a_production_network_asks_staff_for_a_second_factor(desk: Client, admin: User, settings: Settings) -> None:
-    settings.ENVIRONMENT = "production"
+    settings.STAFF_NEED_SECOND_FACTOR = True
     sent = desk.get(QUEUE, follow=True)
     assert sent.redirect_chain[-1][0].startswith("/accounts/")
     assert "2fa/totp/activate" in str(sent.redirect_chain) or "reauthenticate" in str(sent.redirect_chain)
@@ -186,12 +188,34 @@ def test_a_production_network_asks_staff_for_a_second_factor(desk: Client, admin
 
 
 def test_a_session_with_a_second_factor_gets_in(desk: Client, admin: User, settings: Settings) -> None:
-    settings.ENVIRONMENT = "production"
+    settings.STAFF_NEED_SECOND_FACTOR = True
     session = desk.session
     session["account_authentication_methods"] = [{"method": "password"}, {"method": "mfa", "type": "totp"}]
     session["account_authentication_methods_user"] = str(admin.pk)
     session.save()
     assert desk.get(QUEUE).status_code == 200
+
+
+def test_staffs_powers_outside_the_admin_need_the_second_factor_too(
+    desk: Client, admin: User, operator: Operator, settings: Settings
+) -> None:
+    node = enrolment.enrol(prepared(operator), utcnow())
+    text = make_key(admin, "k", list(Scope.values), utcnow())[1]
+    program = Client(headers={"Authorization": f"Bearer {text}"})
+    assert desk.get(f"/nodes/{node.pk}").status_code == 200
+    settings.STAFF_NEED_SECOND_FACTOR = True
+    assert desk.get(f"/nodes/{node.pk}").status_code == 404
+    for path in ("/ledger/audit/run", "/trading/flatten", "/api/v1/ledger/audit"):
+        assert desk.post(path, {"reason": "Now."}).status_code == 403
+    assert program.post("/api/v1/ledger/audit").status_code == 403
+    assert not live.may_read(admin, "admin")
+    session = desk.session
+    session["account_authentication_methods"] = [{"method": "password"}, {"method": "mfa", "type": "totp"}]
+    session["account_authentication_methods_user"] = str(admin.pk)
+    session.save()
+    assert desk.get(f"/nodes/{node.pk}").status_code == 200
+    assert desk.post("/trading/flatten").status_code == 302
+    assert live.may_read(staff.marked(admin, session), "admin")
 
 
 def test_only_the_admins_pages_may_evaluate_text(desk: Client) -> None:

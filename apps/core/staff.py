@@ -1,0 +1,40 @@
+"""Staff's powers, in the admin and outside it: where the network asks for a second factor, by a session that had one.
+
+An API key never had one.
+"""
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+from allauth.account.authentication import get_authentication_records
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.utils.functional import SimpleLazyObject
+
+
+def has_passed(user: Any, session: Any) -> bool:
+    """Whether the user's session was opened with a second factor, or the network needs none."""
+    if not settings.STAFF_NEED_SECOND_FACTOR:
+        return True
+    records = get_authentication_records(SimpleNamespace(session=session), user)
+    return any(record.get("method") == "mfa" for record in records)
+
+
+def marked(user: Any, session: Any) -> Any:
+    """The user, who knows whether staff's powers are theirs in this session."""
+    if user.is_authenticated and user.is_staff:
+        user.second_factor_passed = has_passed(user, session)
+    return user
+
+
+class StaffMiddleware:
+    """Marks the request's user when somebody first looks at it; most requests never do."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        user = request.user
+        request.user = SimpleLazyObject(lambda: marked(user, request.session))  # type: ignore[assignment]
+        return self.get_response(request)
