@@ -100,6 +100,9 @@ def test_the_demo_verified_every_step(network: Network) -> None:
     assert facts["certificate_verified"] is True
     assert facts["equivocation_caught"] is True
     assert facts["source"] == "replay"
+    genesis = httpx.get(f"{network.site}/api/v1/ledger/genesis").json()
+    assert "all-MiniLM-L6-v2" in str(genesis["models"])
+    assert genesis["shards"]
 
 
 def test_an_operator_goes_from_sign_up_to_a_node_online(network: Network, browser: Browser, tmp_path: Path) -> None:

@@ -36,9 +36,7 @@ class Command(BaseCommand):
         getattr(self, options["what"])(options)
 
     def setup(self, options: dict[str, Any]) -> None:
-        """Keys, genesis, models, the admin, and limits that fit a demo."""
-        call_command("genesis", stdout=self.stdout)
-        call_command("publish_models", stdout=self.stdout)
+        """Analyses, recordings, the admin, and limits that fit a demo; models and genesis are there."""
         kinds.offer(utcnow())
         # From the first moment on the market's time is the recordings', so that nothing is measured meanwhile.
         call_command("replay", history=True, stdout=self.stdout)
