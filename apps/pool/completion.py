@@ -99,7 +99,8 @@ def complete(envelope: Envelope, sealed: bytes, node: Node, now: datetime, *, wa
 
 def fail_attempt(task_id: str, attempt: int, node: Node, code: str, detail: str, now: datetime) -> Outcome:
     """A node's attempt came to nothing by its own word or by ours."""
-    why = attempts.End(AttemptStatus.FAILED, code[:60], detail[:MAX_DETAIL])
+    # A name in a malformed frame may hold a NUL, which no text of the database can.
+    why = attempts.End(AttemptStatus.FAILED, code[:60], detail[:MAX_DETAIL].replace("\x00", ""))
     return "failed" if _end(task_id, attempt, node, why, now) else _outcome(task_id, attempt, node)
 
 

@@ -5,6 +5,7 @@ Apps above the pool register theirs in `AppConfig.ready`.
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
@@ -17,7 +18,7 @@ from apps.core import parameters
 from apps.pool import chunking
 from apps.pool.errors import InputRefused, KindUnknown
 from workers.protocol import canonical
-from workers.protocol.errors import FrameMalformed, NotCanonical
+from workers.protocol.errors import FrameMalformed
 from workers.protocol.frames import decode_tensors
 
 DEFAULT_CHUNK = 32
@@ -29,6 +30,18 @@ OPTIONS: dict[str, tuple[type | tuple[type, ...], float, float]] = {
     "top_k": (int, 1, 1000),
     "num_predict": (int, 1, 4096),
 }
+# What a node may say in its answer to a generate task.
+ANSWER: dict[str, type] = {
+    "response": str,
+    "done_reason": str,
+    "model": str,
+    "eval_count": int,
+    "prompt_eval_count": int,
+}
+INT64 = range(-(2**63), 2**63)
+DEEPEST = 32
+NOT_TEXT = "A NUL character or half of a surrogate pair is no text."
+_NO_TEXT = re.compile(r"[\x00\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -131,6 +144,11 @@ def refuse(field_name: str, detail: str) -> InputRefused:
     return InputRefused(detail, errors=[{"pointer": f"/{field_name}", "code": "invalid", "detail": detail}])
 
 
+def is_text(value: str) -> bool:
+    """Whether the database can keep it and JSON can carry it."""
+    return _NO_TEXT.search(value) is None
+
+
 class Embed:
     """`embed {inputs[]}`: a chunk is up to `chunk_size` texts; the vectors come back in the texts' order."""
 
@@ -153,9 +171,11 @@ class Embed:
                 raise refuse(
                     f"inputs/{index}", f"An input has 1 to {MAX_INPUT_CHARS} characters that are not all blank."
                 )
+            if not is_text(text):
+                raise refuse(f"inputs/{index}", NOT_TEXT)
         size = request.chunk_size
         groups = [request.inputs[i : i + size] for i in range(0, len(request.inputs), size)]
-        return [Chunk(_embed_payload(group), len(group), len(group) // 2) for group in groups]
+        return [Chunk(canonical.dumps({"inputs": list(group)}), len(group), len(group) // 2) for group in groups]
 
     def chunking(self, request: JobRequest) -> dict[str, Any]:
         return {"chunk_size": request.chunk_size}
@@ -185,13 +205,6 @@ class Embed:
         return vectors
 
 
-def _embed_payload(texts: Sequence[str]) -> bytes:
-    try:
-        return canonical.dumps({"inputs": list(texts)})
-    except NotCanonical as error:
-        raise refuse("inputs", error.detail) from error
-
-
 class Generate:
     """`generate {prompt}`: one chunk, or several by paragraph or size; the answers are joined with a space."""
 
@@ -205,6 +218,8 @@ class Generate:
         longest = parameters.get("pool.max_prompt_chars")
         if not request.prompt.strip() or len(request.prompt) > longest:
             raise refuse("prompt", f"A prompt has 1 to {longest} characters that are not all blank.")
+        if not is_text(request.prompt):
+            raise refuse("prompt", NOT_TEXT)
         if request.chunk_strategy not in chunking.STRATEGIES:
             raise refuse("chunk_strategy", f"A chunk strategy is one of {', '.join(chunking.STRATEGIES)}.")
         options = checked_options(request.options)
@@ -218,7 +233,9 @@ class Generate:
         return {"chunk_strategy": request.chunk_strategy, "max_chunk_size": request.max_chunk_size}
 
     def check(self, result: bytes, items: int, manifest: Mapping[str, Any]) -> None:
-        self.answer(result)
+        for name, value in self.answer(result).items():
+            if type(value) is not ANSWER.get(name):
+                raise ResultInvalid(f"The answer has something else than {', '.join(ANSWER)}: texts and numbers.")
 
     def join(self, results: Sequence[bytes]) -> str:
         return chunking.join([str(self.answer(result)["response"]) for result in results])
@@ -228,11 +245,31 @@ class Generate:
         """One chunk's answer {response, eval_count, prompt_eval_count}; raises ResultInvalid."""
         try:
             answer = json.loads(result)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ResultInvalid("The answer is not JSON.") from error
         if not isinstance(answer, dict) or not isinstance(answer.get("response"), str):
             raise ResultInvalid("The answer has no response.")
+        _check_carried(answer)
         return answer
+
+
+def _check_carried(value: Any, depth: int = 0) -> None:
+    """Raise ResultInvalid for what could not be sent on: Python reads more from JSON than others take."""
+    if depth > DEEPEST:
+        raise ResultInvalid("The answer is nested too deeply.")
+    if isinstance(value, dict | list):
+        for item in [*value, *value.values()] if isinstance(value, dict) else value:
+            _check_carried(item, depth + 1)
+    elif isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise ResultInvalid("A text of the answer is not valid Unicode.") from error
+    elif isinstance(value, int):
+        if value not in INT64:
+            raise ResultInvalid("A number of the answer does not fit into 64 bits.")
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ResultInvalid("A number of the answer is not finite.")
 
 
 def checked_options(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -241,24 +278,30 @@ def checked_options(given: Mapping[str, Any]) -> dict[str, Any]:
         if name in OPTIONS:
             wanted, low, high = OPTIONS[name]
             number = isinstance(value, wanted) and not isinstance(value, bool)
-            if not number or not math.isfinite(value) or not low <= value <= high:
+            # What is no number at all, or infinite, is within no range either.
+            if not number or not low <= value <= high:
                 raise refuse(f"options/{name}", f"{name} is a number from {low} to {high}.")
-        elif name == "stop":
-            if not isinstance(value, list) or len(value) > 8 or not all(isinstance(s, str) and s for s in value):
-                raise refuse("options/stop", "stop is a list of at most 8 texts.")
-        elif name == "system":
-            if not isinstance(value, str) or len(value) > MAX_INPUT_CHARS:
-                raise refuse("options/system", f"system is a text of at most {MAX_INPUT_CHARS} characters.")
+        elif name in {"stop", "system"}:
+            _check_texts(name, value)
         elif name == "format":
             if value != "json":
                 raise refuse("options/format", 'format, where given, is "json".')
-        else:
+        elif is_text(name):
             raise refuse(f"options/{name}", f"There is no option {name}.")
+        else:
+            raise refuse("options", NOT_TEXT)
     return dict(given)
 
 
+def _check_texts(name: str, value: Any) -> None:
+    if name == "system":
+        if not isinstance(value, str) or len(value) > MAX_INPUT_CHARS:
+            raise refuse("options/system", f"system is a text of at most {MAX_INPUT_CHARS} characters.")
+    elif not isinstance(value, list) or len(value) > 8 or not all(isinstance(text, str) and text for text in value):
+        raise refuse("options/stop", "stop is a list of at most 8 texts.")
+    if not all(map(is_text, [value] if name == "system" else value)):
+        raise refuse(f"options/{name}", NOT_TEXT)
+
+
 def _json(value: Mapping[str, Any]) -> bytes:
-    try:
-        return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
-    except UnicodeEncodeError as error:
-        raise refuse("prompt", "The prompt is not valid Unicode.") from error
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()

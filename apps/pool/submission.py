@@ -57,6 +57,8 @@ class Plan:
 def plan(request: JobRequest, now: datetime) -> Plan:
     """Check, split and price a request. Raises ModelUnknown or SubmissionRefused."""
     kind = kinds.get(request.kind)
+    if not kinds.is_text(request.model):
+        raise kinds.refuse("model", kinds.NOT_TEXT)
     version = catalog.active_version(request.model, now)
     if version.model.task != kind.task:
         raise kinds.refuse("model", f"{request.model} does not do {kind.name} jobs.")

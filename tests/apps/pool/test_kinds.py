@@ -62,7 +62,8 @@ def test_an_answer_of_the_right_shape_is_taken() -> None:
         (kinds.JobRequest("embed", "m", inputs=("a",), prompt="b"), "/prompt"),
         (kinds.JobRequest("embed", "m", inputs=("a",), options={"x": 1}), "/options"),
         (embed("x" * 20_001), "/inputs/0"),
-        (embed("\ud800"), "/inputs"),
+        (embed("a", "\ud800"), "/inputs/1"),
+        (embed("a", "b\x00"), "/inputs/1"),
     ],
 )
 def test_an_embed_job_that_is_wrong_is_refused_with_its_field(request_: kinds.JobRequest, pointer: str) -> None:
@@ -88,6 +89,29 @@ def test_an_answer_without_text_is_refused(answer: bytes) -> None:
 
 
 @pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (rb'{"response": "\ud800"}', "not valid Unicode"),
+        (b"[" * 100_000, "not JSON"),
+        (b'{"response": "a", "eval_count": 9223372036854775808}', "64 bits"),
+        (b'{"response": "a", "eval_count": "1"}', "something else than response"),
+        (b'{"response": "a", "eval_count": true}', "something else than response"),
+        (b'{"response": "a", "more": 1}', "something else than response"),
+        (b'{"response": "a", "eval_count": 1e999}', "not finite"),
+        (b'{"response": "a", "model": ' + b"[" * 40 + b"]" * 40 + b"}", "too deeply"),
+    ],
+)
+def test_an_answer_that_could_not_be_sent_on_is_refused(answer: bytes, message: str) -> None:
+    with pytest.raises(kinds.ResultInvalid, match=message):
+        kinds.Generate().check(answer, 1, {})
+
+
+def test_an_answer_of_the_nodes_own_engines_is_taken() -> None:
+    said = {"response": "é", "done_reason": "stop", "model": "tiny", "eval_count": 2**63 - 1, "prompt_eval_count": 0}
+    kinds.Generate().check(json.dumps(said).encode(), 1, {})
+
+
+@pytest.mark.parametrize(
     "options",
     [
         {"temperature": 3},
@@ -101,6 +125,7 @@ def test_an_answer_without_text_is_refused(answer: bytes) -> None:
         {"system": 1},
         {"format": "xml"},
         {"stream": True},
+        {"temperature": 10**400},
     ],
 )
 def test_options_outside_their_range_are_refused(options: dict[str, object]) -> None:
@@ -109,7 +134,26 @@ def test_options_outside_their_range_are_refused(options: dict[str, object]) -> 
     assert refused.value.errors[0]["pointer"] == f"/options/{next(iter(options))}"
 
 
-@pytest.mark.parametrize("request_", [generate(" "), generate("x", chunk_strategy="by-moon"), generate("\ud800")])
+@pytest.mark.parametrize("text", ["\x00", "a\ud800", "\udfffb"])
+@pytest.mark.parametrize("name", ["system", "stop"])
+def test_an_option_that_is_no_text_is_refused(name: str, text: str) -> None:
+    with pytest.raises(InputRefused) as refused:
+        kinds.checked_options({name: text if name == "system" else ["a", text]})
+    assert refused.value.errors[0]["pointer"] == f"/options/{name}"
+
+
+@pytest.mark.parametrize("name", ["\x00", "\ud800"])
+def test_an_options_name_that_is_no_text_is_not_repeated(name: str) -> None:
+    with pytest.raises(InputRefused) as refused:
+        kinds.checked_options({name: 1})
+    assert refused.value.errors[0]["pointer"] == "/options"
+    assert name not in refused.value.detail
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [generate(" "), generate("x", chunk_strategy="by-moon"), generate("\ud800"), generate("a\x00b")],
+)
 def test_a_prompt_that_is_wrong_is_refused(request_: kinds.JobRequest) -> None:
     with pytest.raises(InputRefused):
         kinds.Generate().split(request_)

@@ -38,6 +38,8 @@ from tests.apps.pool.cast import (
     user,
     vector,
 )
+from workers.protocol import canonical
+from workers.protocol.frames import MAGIC
 
 pytestmark = pytest.mark.django_db
 PROMPT = "one two three\n\nfour five six\n\nseven eight"
@@ -275,6 +277,8 @@ def test_a_job_dearer_than_the_callers_limit_is_refused(rita: User, ada: Machine
 def test_what_does_not_exist_is_refused(rita: User, ada: Machine, writer: ModelVersion) -> None:
     with pytest.raises(ModelUnknown):
         submission.submit(rita, kinds.JobRequest("embed", "no-such-model", inputs=("a",)), NOW)
+    with pytest.raises(InputRefused):
+        submission.quote(kinds.JobRequest("embed", "no\x00model", inputs=("a",)), NOW)
     with pytest.raises(KindUnknown):
         submission.submit(rita, kinds.JobRequest("paint", "x"), NOW)
     with pytest.raises(InputRefused, match="does not do embed jobs"):
@@ -305,6 +309,26 @@ def test_a_signed_answer_that_is_no_result_fails_the_attempt(
     assert detail in attempt.detail
     assert Task.objects.get().status == "PENDING"
     assert accounts.balance(ada.node.operator.user) == 0
+
+
+def test_a_malformed_frame_with_a_nul_in_a_name_fails_the_attempt(rita: User, ada: Machine) -> None:
+    submission.submit(rita, embed("a"), NOW)
+    [taken] = ada.take()
+    head = canonical.dumps({"header": {}, "arrays": [], "\x00odd": 1})
+    envelope, sealed = ada.signed(taken, MAGIC + len(head).to_bytes(4, "big") + head)
+    assert completion.complete(envelope, sealed, ada.node, NOW) == "failed"
+    assert "odd" in Attempt.objects.get().detail
+
+
+@pytest.mark.parametrize("plain", [rb'{"response": "\ud800"}', b"[" * 100_000])
+def test_an_answer_that_could_not_be_sent_on_fails_the_attempt(rita: User, writer: ModelVersion, plain: bytes) -> None:
+    wanda = machine("wanda")
+    submission.submit(rita, generate("short"), NOW)
+    [taken] = wanda.take()
+    envelope, sealed = wanda.signed(taken, plain)
+    assert completion.complete(envelope, sealed, wanda.node, NOW) == "failed"
+    assert Attempt.objects.get().code == "result_invalid"
+    assert not Result.objects.exists()
 
 
 def test_a_result_sealed_for_another_attempt_fails_the_attempt(rita: User, ada: Machine) -> None:
