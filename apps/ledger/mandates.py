@@ -21,6 +21,7 @@ from apps.ledger.errors import (
     MandateUnknown,
     OrderExpired,
     OrderMalformed,
+    SignerUnknown,
 )
 from apps.ledger.models import Hold, Mandate, MandateDraw
 from apps.ledger.retries import retried
@@ -50,7 +51,7 @@ def give(user: User, document: Any, signature: str, now: datetime) -> Mandate:
     """Take a signed mandate: `spender` (a wallet's address or a ledger account), `cap` in MESH, `expires` in unix ms.
 
     The same order again returns the mandate. Raises what `orders.read` and `orders.use` raise, AmountMalformed,
-    PayeeUnknown for an unknown spender, or MandateDiffers.
+    PayeeUnknown for an unknown spender, MandateDiffers, or SignerUnknown for an account that was closed meanwhile.
     """
     order = orders.read(document, signature, purpose=PURPOSE, fields=FIELDS, user=user)
     cap = amounts.parse_signed(document["cap"])
@@ -58,6 +59,9 @@ def give(user: User, document: Any, signature: str, now: datetime) -> Mandate:
         raise OrderMalformed("expires is at most ten years ahead.")
     spender = user_transfers.payee(document["spender"]).owner
     with transaction.atomic():
+        # First, as the deletion of an account does, which revokes what it finds.
+        if not User.objects.select_for_update(no_key=True).filter(pk=user.pk, is_active=True).exists():
+            raise SignerUnknown("The wallet's account is closed.")
         last = orders.lock(order)
         if known := Mandate.objects.filter(pk=order.id).first():
             if (known.cap, known.spender, known.document["expires"]) != (cap, spender, document["expires"]):
@@ -116,6 +120,9 @@ def place(mandate_id: str, spender: User, draw: Draw, now: datetime) -> Hold:
 def _check(mandate: Mandate, amount: int, now: datetime) -> None:
     if mandate.revoked_at is not None:
         raise MandateRevoked
+    payer = accounts.user_of(mandate.payer)
+    if payer is None or not payer.is_active:
+        raise MandateRevoked("The account behind the mandate is closed. Pay with another.")
     if mandate.expires_at <= now:
         raise MandateExpired
     left = mandate.cap - used(mandate)

@@ -1,7 +1,7 @@
 """An operator's stake: locking a tier's, topping it up, taking it back, and what becomes of one that is too small.
 
 The money is the ledger's (`apps.ledger.staking`); the row of `Stake` says how it stands with the tier. Whoever changes
-one locks the operator first, then the accounts.
+one locks the operator first, then the accounts; before both the user, where the account must not be deleted meanwhile.
 """
 
 from datetime import datetime, timedelta
@@ -21,6 +21,7 @@ from apps.ledger.ids import named
 from apps.ledger.models import Account, AccountKind, Transfer, Unbonding, authorised_by_platform
 from apps.ledger.retries import retried
 from apps.operators import mail, tiers
+from apps.operators.account_errors import AccountGone
 from apps.operators.errors import NodesEnrolled, NotApproved, StakeBelowTier, StakeLocked
 from apps.operators.models import Operator, ShardHost, Stake, Tier
 
@@ -56,7 +57,7 @@ def lock(operator: Operator, now: datetime) -> Stake:
 def add(user: User, amount: int, now: datetime, *, request: UUID | None = None) -> Transfer:
     """Put more at stake, on the word of a signed-in user. A `request` that comes again adds nothing again.
 
-    Raises InsufficientFunds or PostingRefused.
+    Raises AccountGone, InsufficientFunds or PostingRefused.
     """
     transfer_id = request or uuid4()
     by = authorised_by_platform(f"stake:{transfer_id}", user=user.pk)
@@ -75,12 +76,14 @@ def take_back(user: User, amount: int, now: datetime, *, request: UUID | None = 
 def obey_stake(user: User, document: Any, signature: str, now: datetime) -> Transfer:
     """Put at stake what a wallet's signed order says (`amount` in MESH).
 
-    Raises what `orders.read` and `orders.use` raise, AmountMalformed, InsufficientFunds or PostingRefused.
+    Raises what `orders.read` and `orders.use` raise, AmountMalformed, AccountGone, InsufficientFunds or
+    PostingRefused.
     """
     order = orders.read(document, signature, purpose=PURPOSE_STAKE, fields=ORDER_FIELDS, user=user)
     units = amounts.parse_signed(document["amount"])
     with transaction.atomic():
-        _locked(user)
+        _lock_user(user)
+        locked(user)
         last = orders.lock(order)
         if not Transfer.objects.filter(pk=order.id).exists():
             orders.use(order, last, now)
@@ -96,7 +99,7 @@ def obey_unstake(user: User, document: Any, signature: str, now: datetime) -> Un
     order = orders.read(document, signature, purpose=PURPOSE_UNSTAKE, fields=ORDER_FIELDS, user=user)
     units = amounts.parse_signed(document["amount"])
     with transaction.atomic():
-        _locked(user)
+        locked(user)
         last = orders.lock(order)
         if begun := Unbonding.objects.filter(pk=order.id, amount=units).first():
             return begun
@@ -108,7 +111,7 @@ def obey_unstake(user: User, document: Any, signature: str, now: datetime) -> Un
 @transaction.atomic
 def cancel(user: User, unbonding_id: UUID, now: datetime) -> Unbonding:
     """Leave at stake what was asked back. Raises UnbondingUnknown or UnbondingOver."""
-    operator = _locked(user)
+    operator = locked(user)
     kept = staking.cancel(user, unbonding_id, now=now)
     if operator:
         _review(operator, now)
@@ -117,7 +120,8 @@ def cancel(user: User, unbonding_id: UUID, now: datetime) -> Unbonding:
 
 @transaction.atomic
 def _add(user: User, amount: int, transfer_id: UUID, authorisation: dict[str, Any], now: datetime) -> Transfer:
-    operator = _locked(user)
+    _lock_user(user)
+    operator = locked(user)
     moved = staking.stake(user, amount, id=transfer_id, authorisation=authorisation, now=now)
     if operator:
         _review(operator, now)
@@ -126,7 +130,7 @@ def _add(user: User, amount: int, transfer_id: UUID, authorisation: dict[str, An
 
 @transaction.atomic
 def _take_back(user: User, amount: int, unbonding_id: UUID, authorisation: dict[str, Any], now: datetime) -> Unbonding:
-    operator = _locked(user)
+    operator = locked(user)
     # A host of shards that joins at this moment locks it too: one of the two sees the other.
     accounts.lock(accounts.stake(user))
     if not Unbonding.objects.filter(pk=unbonding_id).exists():
@@ -162,7 +166,13 @@ def _needed(user: User, operator: Operator | None) -> int:
     return max(tier, int(parameters.get("operators.host_stake")) if hosts else 0)
 
 
-def _locked(user: User) -> Operator | None:
+def _lock_user(user: User) -> None:
+    """Until commit: its deletion waits, and finds the stake. Raises AccountGone where it was faster."""
+    if not User.objects.select_for_update(no_key=True).filter(pk=user.pk, is_active=True).exists():
+        raise AccountGone
+
+
+def locked(user: User) -> Operator | None:
     """The user's operator, locked until commit; None for somebody who is none."""
     operator_id = Operator.objects.filter(user=user).values_list("pk", flat=True).first()
     return Operator.objects.locked(operator_id) if operator_id else None

@@ -103,6 +103,17 @@ def test_a_revoked_mandate_holds_nothing_more(hands: tuple[Hand, Hand]) -> None:
     assert hold.status == "open"
 
 
+def test_a_closed_account_gives_and_pays_nothing(hands: tuple[Hand, Hand]) -> None:
+    giver, spender = hands
+    mandate = give(giver, spender)
+    User.objects.filter(pk=giver.user.pk).update(is_active=False)
+    assert code_of(mandate, spender, 1) == "mandate_revoked"
+    with pytest.raises(MeshError) as refused:
+        give(giver, spender, id="another")
+    assert refused.value.code == "signer_unknown"
+    assert Mandate.objects.get() == mandate
+
+
 def test_a_mandate_is_its_spenders_alone(hands: tuple[Hand, Hand]) -> None:
     giver, spender = hands
     assert code_of(give(giver, spender), giver, 1) == "mandate_unknown"
