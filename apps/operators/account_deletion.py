@@ -24,6 +24,7 @@ from apps.operators.models import (
     ApiKey,
     Appeal,
     Application,
+    ApplicationStatus,
     EnrolmentToken,
     Node,
     Notification,
@@ -104,7 +105,10 @@ def _forget_records(person: User, now: datetime) -> None:
     ApiKey.objects.filter(user=person).update(name="")
     # The rows stay, so that one wallet is not paid a first reward twice.
     Wallet.objects.filter(user=person).update(label="")
-    Application.objects.filter(user=person).update(experience="", hardware={}, probe={})
+    applications = Application.objects.filter(user=person)
+    applications.update(experience="", hardware={}, probe={})
+    # Nobody reviews what nobody can be told of.
+    applications.filter(status=ApplicationStatus.SUBMITTED).update(status=ApplicationStatus.DRAFT)
     # Machines keep their keys and history, not what their owner called them or what they are built of.
     for machines in (Node.objects.filter(operator__user=person), ShardHost.objects.filter(user=person)):
         machines.update(name=F("pk"), probe={})

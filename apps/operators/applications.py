@@ -13,7 +13,7 @@ from apps.core.models import User
 from apps.ledger import faucet
 from apps.ledger.retries import retried
 from apps.operators import bans, mail
-from apps.operators.errors import ApplicationClosed, ReasonMissing, SelfReview
+from apps.operators.errors import ApplicantGone, ApplicationClosed, ReasonMissing, SelfReview
 from apps.operators.models import Application, ApplicationStatus, Criterion, Operator
 from apps.operators.wallet_errors import EmailMissing
 from workers.protocol.ids import new_id
@@ -71,7 +71,8 @@ def submit(user: User, data: dict[str, Any], now: datetime) -> Application:
 def approve(application: Application, actor: User, now: datetime) -> Operator:
     """Make the applicant an operator; on a testnet the treasury grants the tier's stake once.
 
-    Raises ApplicationClosed where somebody was faster, SelfReview, AccountBanned, or InsufficientFunds of the treasury.
+    Raises ApplicationClosed where somebody was faster, SelfReview, ApplicantGone, AccountBanned, or InsufficientFunds
+    of the treasury.
     """
     bans.refuse(now, user=application.user)
     _review(application, ApplicationStatus.APPROVED, actor, now)
@@ -93,7 +94,7 @@ def approve(application: Application, actor: User, now: datetime) -> Operator:
 def reject(application: Application, actor: User, reason: str, now: datetime, *, criterion: str) -> None:
     """Say no, with the criterion that was not met and why; the applicant may change it and hand it in again.
 
-    Raises ReasonMissing, ApplicationClosed where somebody was faster, or SelfReview.
+    Raises ReasonMissing, ApplicationClosed where somebody was faster, SelfReview or ApplicantGone.
     """
     reason = reason.strip()
     if not reason or criterion not in Criterion.values:
@@ -106,6 +107,9 @@ def reject(application: Application, actor: User, reason: str, now: datetime, *,
 def _review(application: Application, to: ApplicationStatus, actor: User, now: datetime, **changes: str) -> None:
     if application.user_id == actor.pk:
         raise SelfReview
+    # Locked before all else, as the deletion of an account does: the stake is granted to somebody who is there.
+    if not User.objects.select_for_update(no_key=True).filter(pk=application.user_id, is_active=True).exists():
+        raise ApplicantGone
     if not application.move(to, reviewed_at=now, reviewed_by=actor, **changes):
         raise ApplicationClosed
 

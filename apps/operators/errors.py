@@ -1,7 +1,7 @@
 """What operators meet.
 
 OperatorError
-├── ApplicationClosed, ReasonMissing, SelfReview, ProbeRefused
+├── ApplicationClosed, ReasonMissing, SelfReview, ApplicantGone, ProbeRefused
 ├── NotApproved, StakeMissing, StakeLocked, StakeBelowTier, NodesEnrolled
 ├── TokenInvalid, TokenUsed, TokenExpired
 ├── ChallengeInvalid, PowInvalid, NameInvalid, KeyInvalid, KeyInUse, NameInUse, TooManyNodes
@@ -12,7 +12,7 @@ OperatorError
 │   └── AlreadyBanned, BanInvalid, BanOver, SelfBan, AppealMissing, AppealClosed
 ├── KeyRefused
 │   └── KeyUnknown, KeyRevoked, KeyExpired
-└── LoginRefused, SecondFactorNeeded, TooManyAttempts
+└── LoginRefused, SecondFactorNeeded, TooManyAttempts, TooManyWrongPasswords
 """
 
 from apps.core.errors import MeshError
@@ -43,6 +43,12 @@ class SelfReview(OperatorError):
 
     code = "self_review"
     status = 403
+
+
+class ApplicantGone(OperatorError):
+    """The applicant's account was deleted or closed. There is nothing to review."""
+
+    code = "applicant_gone"
 
 
 class ProbeRefused(OperatorError):
@@ -195,6 +201,12 @@ class TooManyAttempts(OperatorError):
     code = "too_many_attempts"
     status = 429
     retry_after = 60
+
+
+class TooManyWrongPasswords(TooManyAttempts):
+    """Too many wrong passwords. Wait five minutes."""
+
+    retry_after = 300
 
 
 class BanError(OperatorError):

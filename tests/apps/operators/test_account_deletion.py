@@ -1,5 +1,7 @@
 """Leaving: nobody is left behind the account, the ledger does not notice, and every way in is shut."""
 
+import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -10,7 +12,7 @@ from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
 from django.contrib.admin.models import CHANGE, LogEntry
-from django.db import connections
+from django.db import connections, transaction
 from django.test import Client
 
 from apps.core.models import Event, StoredMail, User
@@ -20,7 +22,7 @@ from apps.ledger.money_models import Mandate
 from apps.operators import account_deletion, applications, enrolment, nodes, stakes, wallets
 from apps.operators.account_errors import AccountGone, AccountHasNodes, AccountIsStaff, AccountStaked
 from apps.operators.authentication import make_key
-from apps.operators.errors import OperatorError
+from apps.operators.errors import ApplicantGone, OperatorError
 from apps.operators.models import (
     ApiKey,
     Application,
@@ -192,6 +194,71 @@ def free(operator: Operator) -> Operator:
     """The operator without a stake, as far as its own rows say."""
     Stake.objects.filter(operator=operator).delete()
     return Operator.objects.get(pk=operator.pk)
+
+
+def test_an_application_leaves_the_queue_with_its_account(applicant: User, admin: User) -> None:
+    application = applications.submit(applicant, DATA, utcnow())
+    stale = Application.objects.get(pk=application.pk)
+    account_deletion.delete(applicant, utcnow())
+    application.refresh_from_db()
+    assert application.status == "draft"
+    with pytest.raises(ApplicantGone):
+        applications.approve(stale, admin, utcnow())
+    assert not Operator.objects.exists()
+
+
+def test_a_closed_accounts_application_grants_nothing(applicant: User, admin: User) -> None:
+    application = applications.submit(applicant, DATA, utcnow())
+    User.objects.filter(pk=applicant.pk).update(is_active=False)
+    for decide in (
+        lambda: applications.approve(application, admin, utcnow()),
+        lambda: applications.reject(application, admin, "No.", utcnow(), criterion="other"),
+    ):
+        with pytest.raises(ApplicantGone):
+            decide()
+    assert accounts.balance(applicant) == 0
+    assert not Operator.objects.exists()
+
+
+def test_a_deleted_account_puts_nothing_at_stake(applicant: User) -> None:
+    bound(applicant)
+    account_deletion.delete(applicant, utcnow())
+    with pytest.raises(AccountGone):
+        stakes.add(applicant, 1, utcnow())
+    assert accounts.stake(applicant).balance == 0
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("what", ["stake", "review"])
+def test_whoever_uses_an_account_while_it_is_deleted_waits_and_is_refused(
+    applicant: User, admin: User, what: str
+) -> None:
+    bound(applicant)
+    application = applications.submit(applicant, DATA, utcnow())
+    asked = threading.Event()
+
+    def use() -> str:
+        asked.set()
+        try:
+            if what == "stake":
+                stakes.add(applicant, 1, utcnow())
+            else:
+                applications.approve(application, admin, utcnow())
+        except OperatorError as error:
+            return error.code
+        finally:
+            connections.close_all()
+        return "done"
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            User.objects.select_for_update(no_key=True).get(pk=applicant.pk)
+            answer = pool.submit(use)
+            asked.wait()
+            time.sleep(0.5)
+            User.objects.filter(pk=applicant.pk).update(is_active=False)
+        assert answer.result() == {"stake": "account_gone", "review": "applicant_gone"}[what]
+    assert accounts.stake(applicant).balance == 0
 
 
 @pytest.mark.django_db(transaction=True)
