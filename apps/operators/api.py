@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from django.contrib.auth import authenticate
+from allauth.account.adapter import get_adapter
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, status
 from rest_framework.permissions import AllowAny, IsAuthenticated
@@ -14,7 +16,7 @@ from apps.core.models import User
 from apps.ledger import accounts, amounts, faucet
 from apps.operators import attempts, sybil, wallets
 from apps.operators.authentication import HasScope, HasWalletScope, make_key
-from apps.operators.errors import LoginRefused, SecondFactorNeeded, WalletMissing
+from apps.operators.errors import LoginRefused, SecondFactorNeeded, TooManyWrongPasswords, WalletMissing
 from apps.operators.models import Operator, Scope
 from workers.protocol.clock import utcnow
 
@@ -46,20 +48,33 @@ class Login(APIView):
 
     @extend_schema(tags=["account"], request=LoginSerializer, responses={201: MadeKeySerializer}, auth=[])
     def post(self, request: Request) -> Response:
-        """Ten attempts a minute at one account; accounts with a second factor make keys on the site."""
+        """Ten attempts a minute at one account, five wrong ones in five minutes; with a second factor, on the site."""
         serializer = LoginSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         data = serializer.validated_data
-        address = str(request.META.get("REMOTE_ADDR"))
-        attempts.count(f"login:{address}", ATTEMPTS_OF_AN_ADDRESS)
-        attempts.count(f"login:{address}:{data['email'].lower()}", ATTEMPTS_AT_AN_ACCOUNT)
-        user = authenticate(request, username=data["email"].lower(), password=data["password"])
-        if not isinstance(user, User):
-            raise LoginRefused
+        network, email = sybil.network_key(sybil.address_of(request)), data["email"].lower()
+        attempts.count(f"login:{network}", ATTEMPTS_OF_AN_ADDRESS)
+        attempts.count(f"login:{network}:{email}", ATTEMPTS_AT_AN_ACCOUNT)
+        user = known_by(request._request, email, data["password"])
         if has_second_factor(user):
             raise SecondFactorNeeded
         row, text = make_key(user, data["name"], list(Scope.values), utcnow())
         return Response({"key": text, "prefix": row.prefix, "user": user.email}, status=status.HTTP_201_CREATED)
+
+
+def known_by(request: HttpRequest, email: str, password: str) -> User:
+    """Whose e-mail address and password they are. Raises LoginRefused or TooManyWrongPasswords.
+
+    The wrong ones are counted with those of the sign-in page, from wherever they come.
+    """
+    try:
+        user = get_adapter().authenticate(request, email=email, password=password)
+    except ValidationError as error:
+        raise TooManyWrongPasswords from error
+    # The adapter finds closed accounts too.
+    if not isinstance(user, User) or not user.is_active:
+        raise LoginRefused
+    return user
 
 
 def has_second_factor(user: User) -> bool:

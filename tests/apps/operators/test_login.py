@@ -7,6 +7,7 @@ import pytest
 from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
 from django.core.cache import cache
 from django.test import Client
+from pytest_django import Settings
 
 from apps.core.models import User
 from apps.ledger import accounts
@@ -70,6 +71,45 @@ def test_guessing_is_slowed_at_one_account_and_from_one_address(client: Client, 
     spread = [log_in(client, email=f"p{n}@example.org")[1]["code"] for n in range(60)]
     assert spread[-1] == "too_many_attempts"
     assert spread[0] == "login_refused"
+
+
+def test_guesses_are_counted_by_the_network_they_come_from_behind_a_proxy(
+    client: Client, applicant: User, settings: Settings
+) -> None:
+    settings.ALLAUTH_TRUSTED_PROXY_COUNT = 1
+
+    def guess(address: str) -> str:
+        # The first part is whatever the sender says.
+        headers = {"X-Forwarded-For": f"9.9.9.9, {address}"}
+        answer = client.post(
+            "/api/v1/auth/login", {**GOOD, "password": "guess"}, content_type="application/json", headers=headers
+        )
+        return str(answer.json()["code"])
+
+    assert [guess(f"2001:db8::{n:x}") for n in range(11)] == ["login_refused"] * 10 + ["too_many_attempts"]
+    assert guess("2001:db8:0:1::1") == "login_refused"
+
+
+def test_guessing_at_one_account_is_slowed_from_wherever_it_comes(
+    client: Client, applicant: User, settings: Settings
+) -> None:
+    settings.ACCOUNT_RATE_LIMITS = {}
+    User.objects.create_user("bert@example.org", GOOD["password"])
+
+    def guess(n: int, **changes: str) -> tuple[int, str]:
+        answer = client.post(
+            "/api/v1/auth/login", {**GOOD, **changes}, content_type="application/json", REMOTE_ADDR=f"10.0.{n}.1"
+        )
+        return answer.status_code, answer.json().get("code", "")
+
+    # Right ones count for nothing.
+    assert {guess(n)[0] for n in range(7)} == {201}
+    assert {guess(n, password=f"guess-{n}")[1] for n in range(5)} == {"login_refused"}
+    assert guess(6) == (429, "too_many_attempts")
+    assert guess(7, email="Anna@Example.org") == (429, "too_many_attempts")
+    assert guess(8, email="bert@example.org")[0] == 201
+    page = client.post("/accounts/login/", {"login": GOOD["email"], "password": GOOD["password"]})
+    assert b"Too many failed login attempts" in page.content
 
 
 def test_a_key_says_when_it_was_last_used_without_a_write_each_time(client: Client, applicant: User) -> None:
