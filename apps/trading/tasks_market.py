@@ -1,32 +1,48 @@
 """What the `market` queue does for markets and orders. In a replay the recordings move the market, and nothing here."""
 
+import logging
 from datetime import datetime, timedelta
 
 from celery import shared_task
 from django.db.models import Max
 
 from apps.core import parameters
-from apps.trading import candles
+from apps.trading import candles, positions
+from apps.trading.errors import CandleRefused
 from apps.trading.market_time import clock, market_now
 from apps.trading.models import Candle, Source
+from apps.trading.risk import limits
 from workers.protocol.clock import utcnow
 
+logger = logging.getLogger(__name__)
 HISTORY = timedelta(minutes=600)
 
 
 @shared_task
 def fetch() -> int:
-    """The newest candles of every pair from the venue's public endpoints; returns how many were new."""
+    """The newest candles of every pair from the venue's public endpoints; returns how many were new.
+
+    What the venue refuses for one pair is logged and left to the next minute: exits of the others wait for theirs.
+    """
     from apps.trading.sources.ccxt_source import CcxtSource
 
     if clock().source == Source.REPLAY:
         return 0
     now, venue = utcnow(), str(parameters.get("trading.venue"))
     source, accepted = CcxtSource(venue), 0
-    for pair in str(parameters.get("risk.pairs")).split(","):
-        rows = source.rows(pair, since(venue, pair, now), now)
+    for pair in pairs():
+        try:
+            rows = source.rows(pair, since(venue, pair, now), now)
+        except CandleRefused as error:
+            logger.warning("No candles of a pair", extra={"pair": pair, "error": str(error)})
+            continue
         accepted += candles.ingest(Source.LIVE, venue, pair, rows, now).accepted
     return accepted
+
+
+def pairs() -> list[str]:
+    """Those that may be entered, and those that are held: a pair may leave the list while a position is open."""
+    return list(dict.fromkeys([*limits.current().allowed_pairs, *positions.open().values_list("pair", flat=True)]))
 
 
 def since(venue: str, pair: str, now: datetime) -> datetime:

@@ -14,11 +14,15 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from tenacity import wait_none
 
-from apps.trading import candles
+from apps.core import parameters
+from apps.trading import candles, tasks_market
 from apps.trading.errors import CandleRefused
-from apps.trading.models import CandleFault, Source
+from apps.trading.models import Candle, CandleFault, Source
+from apps.trading.sources import ccxt_source
 from apps.trading.sources.ccxt_source import ATTEMPTS, CcxtSource
 from apps.trading.sources.replay_source import ReplaySource
+from tests.apps.trading.market_cast import govern
+from tests.apps.trading.risk.cast import position
 
 START = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
 BTC = "BTC-USD"
@@ -151,6 +155,43 @@ class TestCcxt:
     def test_a_venue_that_nobody_knows_is_refused(self) -> None:
         with pytest.raises(CandleRefused):
             ask(CcxtSource("nowhere"))
+
+
+class Venue:
+    """A venue that knows some pairs and has a minute of each, the last one."""
+
+    known = (BTC, "ETH-USD")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def rows(self, pair: str, since: datetime, until: datetime) -> list[list[Any]]:
+        if pair not in self.known:
+            raise CandleRefused(f"{self.name}: BadSymbol: {pair}")
+        opened = until.replace(second=0, microsecond=0) - timedelta(minutes=2)
+        return [[int(opened.timestamp() * 1000), 100.0, 101.0, 99.0, 100.5, 2.5]]
+
+
+@pytest.fixture
+def governed(db: None) -> Iterator[None]:
+    """What a test governs is forgotten behind it."""
+    yield
+    parameters.forget_cached()
+
+
+@pytest.mark.usefixtures("governed")
+@pytest.mark.parametrize("allowed", ["DOGE-USD,BTC-USD,ETH-USD", "BTC-USD, ETH-USD", "DOGE-USD, BTC-USD"])
+def test_a_pair_that_the_venue_refuses_keeps_no_other_from_its_candles(
+    allowed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ccxt_source, "CcxtSource", Venue)
+    govern(risk__pairs=allowed)
+    position("ETH-USD")
+    assert tasks_market.fetch() == 2
+    assert set(Candle.objects.values_list("pair", flat=True)) == {BTC, "ETH-USD"}
+    position("LTC-USD")
+    assert tasks_market.pairs()[-1] == "LTC-USD"
+    assert "" not in tasks_market.pairs()
 
 
 class TestReplay:
