@@ -99,8 +99,9 @@ class TransferList(generics.ListAPIView[Transfer]):
             return Transfer.objects.none()
         query = self.request.query_params
         found = TransferFilter(query).found().transfers
-        if query.get("block", "").isdecimal():
-            found = found.filter(sealing__block=int(query["block"]))
+        block = query.get("block", "")
+        if block.isdecimal() and len(block) < 19:
+            found = found.filter(sealing__block=int(block))
         return found.whole()
 
 

@@ -293,6 +293,10 @@ def test_the_api_says_what_the_pages_say(client: Client, paid: NewTransfer, ada:
     assert client.get(f"{API}/genesis").json()["document"]["treasury"]["amount"] == "2100000"
     assert client.get(f"{API}/transfers?block=0").json()["results"][0]["txType"].startswith("genesis.")
     assert len(client.get(f"{API}/transfers?kind=genesis").json()["results"]) == 2
+    whole = client.get(f"{API}/transfers").json()["results"]
+    for digits in (19, 4_301):
+        # A number that is no height cannot be read as a block, and filters nothing.
+        assert client.get(f"{API}/transfers?block={'9' * digits}").json()["results"] == whole
 
 
 def test_the_api_refuses_with_codes(client: Client, started: Block, ada: Account) -> None:
