@@ -84,7 +84,7 @@ def flush(beats: Mapping[str, Heard], now: datetime) -> None:
     written: list[tuple[str, str, str, bool]] = []
     try:
         written += _write(rows)
-    except DataError:
+    except (DataError, IntegrityError):
         # One row that the database cannot keep costs itself only, or all other nodes would seem silent.
         for row in rows:
             with for_itself(row["id"]):
