@@ -28,6 +28,8 @@ from workers.protocol import canonical
 logger = logging.getLogger(__name__)
 FARTHEST = 64
 MOST_OF_SIGNER = 500
+# Bytes of a message for each seat and one more: a proposal carries what every member revealed.
+LARGEST_OF_SEAT = 16 * 2**10
 EQUIVOCATION = "consensus.equivocation"
 REFUSED = "round.message_refused"
 
@@ -93,11 +95,16 @@ def receive(
 def open_all(
     committee: Committee, wires: Sequence[Mapping[str, Any]]
 ) -> tuple[list[tuple[int, Message]], list[dict[str, Any]]]:
-    """The messages that members signed, by position; and the refusals of the others."""
+    """The messages of a fitting size that members signed, by position; and the refusals of the others."""
     codec = DsseCodec(committee)
     opened: list[tuple[int, Message]] = []
     refused: list[dict[str, Any]] = []
+    largest = LARGEST_OF_SEAT * (len(committee.members) + 1)
     for position, wire in enumerate(wires):
+        # Everybody's inbox is in one broker: what a member says must not fill it.
+        if len(canonical.dumps(wire)) > largest:
+            refused.append({"message": position, "code": "too_large"})
+            continue
         try:
             opened.append((position, codec.open(wire)))
         except Refused as error:

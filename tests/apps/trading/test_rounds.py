@@ -206,6 +206,7 @@ def test_forgeries_are_refused_and_named(voices: list[Voice], row: Round) -> Non
         "wrong_round": voice.vote(row, body={"round": "rnd_other"}),
         "malformed": voice.vote(row, value="short"),
         "too_far": voice.vote(row, view=900),
+        "too_large": voice.vote(row, body={"more": "x" * 100_000}),
         "wrong_kind": voice.document("consensus.shout", {}),
         "envelope_malformed": {"payload": 1},
     }
