@@ -17,6 +17,7 @@ from apps.ledger import accounts
 from apps.ledger.errors import AmountNotPositive, StakeExceeded, UnbondingOver, UnbondingUnknown
 from apps.ledger.models import Account, AccountKind, Transfer, Unbonding, UnbondingStatus
 from apps.ledger.posting import NewTransfer, post_all
+from apps.ledger.retries import retried
 
 RELEASE_AT_ONCE = 200
 
@@ -99,6 +100,7 @@ def release_due(*, now: datetime) -> list[Unbonding]:
     return [row for key in due if (row := release(key, now=now))]
 
 
+@retried
 @transaction.atomic
 def release(unbonding_id: UUID, *, now: datetime) -> Unbonding | None:
     """Pay one out; None where it is not due, or not waiting any more."""

@@ -81,7 +81,6 @@ def _check(name: str, sign_public: str, seal_public: str) -> None:
         raise KeyInUse
 
 
-@retried
 def join(request: Request, now: datetime) -> ShardHost:
     """Make the host and lock what its stake lacks. Any refusal changes nothing but uses the challenge up.
 
@@ -115,6 +114,8 @@ def _check_machine(message: dict[str, Any], request: Request) -> None:
         raise PowInvalid
 
 
+# Below the proof, whose challenge is used up by now: only this is tried again.
+@retried
 @transaction.atomic(durable=True)
 def _made(wallet: Wallet, message: dict[str, Any], request: Request, now: datetime) -> ShardHost:
     # Before everything else, in the order of an account's deletion, which waits or is found done.
@@ -128,8 +129,9 @@ def _made(wallet: Wallet, message: dict[str, Any], request: Request, now: dateti
         raise TooManyNodes(f"One wallet has at most {most} hosts of shards. Let one go first, or join with another.")
     if active.count() >= parameters.get(MOST):
         raise TooManyNodes
-    # Locked, so that whoever takes stake back at this moment sees this host, or is seen by it.
-    accounts.lock(accounts.stake(user))
+    # Locked, so that whoever takes stake back at this moment sees this host, or is seen by it; in their order.
+    stakes.locked(user)
+    accounts.lock(accounts.stake(user), accounts.wallet(user))
     sybil.count_join(request.address, now)
     host = _row(wallet, message, request.probe, now)
     missing = parameters.get("operators.host_stake") - staking.bonded(user)

@@ -1,10 +1,12 @@
 """Stake is locked, taken back after a time, slashable until then, and slashed once per fault."""
 
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from uuid import uuid4
 
 import pytest
+from django.db import connection, transaction
 from pytest_django import Settings
 
 from apps.core.errors import MeshError
@@ -14,6 +16,7 @@ from apps.ledger.errors import FaultDiffers, InsufficientFunds, StakeExceeded, U
 from apps.ledger.models import Account, Block, Slash, SlashStatus, Transfer, Unbonding, UnbondingStatus
 from tests.apps.ledger.cast import BY, NOW, Fund, balances
 from tests.apps.ledger.test_races import at_once
+from tests.apps.ledger.waits import until_somebody_waits_for_me
 
 HOUR = timedelta(hours=1)
 WEEK = timedelta(days=7)
@@ -208,3 +211,26 @@ def test_releases_slashes_and_cancels_at_once_lose_no_unit(user: User) -> None:
     assert wallet + stake + escrow == 100
     assert stake == bonded + sum(row.remaining for row in Unbonding.objects.waiting())
     assert audit.run(NOW).ok
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_release_that_meets_a_deadlock_is_made_all_the_same(user: User) -> None:
+    put(user, 60)
+    row = ask_back(user, 25)
+    first, second = sorted([accounts.wallet(user), accounts.stake(user)], key=lambda account: account.pk)
+
+    def released() -> Unbonding | None:
+        try:
+            return staking.release(row.pk, now=NOW + HOUR)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            accounts.lock(second)
+            answer = pool.submit(released)
+            until_somebody_waits_for_me()
+            # The one that waits longer is ended: the release, which holds the first.
+            accounts.lock(first)
+        assert answer.result() == row
+    assert held(user) == [65, 35, 35]

@@ -1,21 +1,25 @@
 """Hosts of shards: a wallet, work and a small stake, and nothing that a node of an operator has."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import transaction
 from django.test import Client
 
 from apps.core import parameters
 from apps.core.models import Event, User
 from apps.ledger import accounts, staking
 from apps.ledger.errors import InsufficientFunds
+from apps.ledger.models import Account
 from apps.operators import bans, enrolment, errors, hosts, stakes, wallet_errors, wallets
 from apps.operators.account_errors import AccountGone
 from apps.operators.models import Node, Operator, ShardHost, Wallet
 from apps.operators.sybil_errors import HostNameInUse, HostUnknown, TooManyJoins, WalletUnbound
+from tests.apps.ledger.waits import until_somebody_waits_for_me
 from tests.apps.operators.test_enrolment import prepared
 from tests.apps.operators.test_sybil import ELSEWHERE, govern
 from tests.apps.operators.test_wallets import TEN, at_once, fresh, signed
@@ -251,6 +255,35 @@ def test_a_host_that_joins_while_the_stake_is_taken_back_is_never_without_it(wal
     assert outcome in (["active", "nodes_enrolled"], ["short", str(TEN)])
     hosts_there = ShardHost.objects.filter(status="active").count()
     assert staking.bonded(user) >= hosts_there * TEN
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_host_that_joins_locks_the_operator_before_the_accounts(wallet: SigningKey) -> None:
+    user, request = owner(wallet), asked(wallet)
+    operator = Operator.objects.create(id="op_1", user=user, tier="ORACLE", region="eu-west", approved_at=utcnow())
+    mine = [accounts.stake(user).pk, accounts.wallet(user).pk]
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            Operator.objects.locked(operator.pk)
+            answer = pool.submit(at_once, [lambda: hosts.join(request, utcnow()).status])
+            until_somebody_waits_for_me()
+            assert len(Account.objects.select_for_update(nowait=True).filter(pk__in=mine)) == 2
+        assert answer.result() == ["active"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_host_that_meets_a_deadlock_joins_all_the_same(wallet: SigningKey) -> None:
+    user, request = owner(wallet), asked(wallet)
+    stake = accounts.stake(user)
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            accounts.lock(stake)
+            answer = pool.submit(at_once, [lambda: hosts.join(request, utcnow()).status])
+            until_somebody_waits_for_me()
+            # The one that waits longer is ended: the host, which holds the user.
+            User.objects.select_for_update(no_key=True).get(pk=user.pk)
+        assert answer.result() == ["active"]
+    assert staking.bonded(user) == TEN
 
 
 def test_the_page_and_the_api_are_their_owners(client: Client, wallet: SigningKey, applicant: User) -> None:
