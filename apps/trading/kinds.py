@@ -66,7 +66,7 @@ class Analysis(Generate):
             raise refuse("prompt", f"A prompt has at most {longest} characters.")
         try:
             given = json.loads(prompt, parse_constant=_no_constant)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise refuse("prompt", "The prompt is a JSON object.") from error
         if not isinstance(given, dict) or set(given) - set(self.fields):
             raise refuse("prompt", f"The prompt is a JSON object of {self.takes}.")
@@ -100,7 +100,7 @@ def scan_of(given: Any, pointer: str) -> dict[str, Any]:
     """A scan as the requester gives it; raises InputRefused."""
     if (
         not isinstance(given, dict)
-        or not isinstance(given.get("host"), str)
+        or not (isinstance(given.get("host"), str) and given["host"].isprintable())
         or not isinstance(given.get("hops", []), list)
     ):
         raise refuse(pointer, "A scan has host, rtt_ms, timestamp (unix seconds) and hops.")
@@ -115,7 +115,8 @@ def scan_of(given: Any, pointer: str) -> dict[str, Any]:
 def number(value: Any, low: float, high: float) -> bool:
     """Whether it is a finite number within the bounds."""
     real = isinstance(value, int | float) and not isinstance(value, bool)
-    return real and math.isfinite(value) and low <= value <= high
+    # An integer too large for a float is out of bounds before it is asked whether it is finite.
+    return real and low <= value <= high and math.isfinite(value)
 
 
 def anomaly_detection(given: dict[str, Any], now: datetime) -> dict[str, Any]:

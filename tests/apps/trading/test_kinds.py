@@ -108,6 +108,9 @@ def test_accuracy_is_computed_from_the_rows_of_the_window(rita: User) -> None:
         ("anomaly_detection", {"host": HOST, "rtt_ms": -1, "timestamp": 0}),
         ("anomaly_detection", {"host": HOST, "rtt_ms": 1}),
         ("anomaly_detection", {"host": 5, "rtt_ms": 1, "timestamp": 0}),
+        ("anomaly_detection", {"host": "a\x00b", "rtt_ms": 1, "timestamp": 0}),
+        ("anomaly_detection", {"host": "\ud800", "rtt_ms": 1, "timestamp": 0}),
+        ("anomaly_detection", {"host": HOST, "rtt_ms": 10**400, "timestamp": 0}),
         ("batch_analysis", {"scans": []}),
         ("batch_analysis", {"scans": [{"host": "a", "rtt_ms": True, "timestamp": 0}]}),
         ("get_signals", {"min_confidence": 2}),
@@ -120,7 +123,7 @@ def test_a_malformed_analysis_is_refused_before_it_costs(kind: str, given: dict[
         kinds.get(kind).split(request(kind, **given))
 
 
-@pytest.mark.parametrize("prompt", ["", "[]", "{", '{"hours": NaN}'])
+@pytest.mark.parametrize("prompt", ["", "[]", "{", '{"hours": NaN}', "[" * 100_000], ids=["nothing", "list", "open", "nan", "deep"])
 def test_a_prompt_is_an_object(prompt: str) -> None:
     with pytest.raises(InputRefused):
         kinds.get("get_accuracy").split(JobRequest("get_accuracy", analyses.MODEL, prompt=prompt))
