@@ -109,7 +109,9 @@ def resume(directory: Directory = None, config: ConfigFile = None) -> None:
 
 @app.command()
 def pause(
-    hours: Annotated[float, typer.Option("--hours", min=0.0, help="For how long; 0 is until resumed.")] = 0.0,
+    hours: Annotated[
+        float, typer.Option("--hours", min=0.0, max=87_600.0, help="For how long; 0 is until resumed.")
+    ] = 0.0,
     directory: Directory = None,
     config: ConfigFile = None,
 ) -> None:

@@ -10,7 +10,8 @@ from workers.protocol.errors import UnknownField, WrongKind
 Count = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 # Unix ms up to 2100: every moment in it can be a date, whatever time zone and whatever is added to it.
 Moment = Annotated[int, Meta(ge=0, le=4_102_444_800_000)]
-Duration = Annotated[int, Meta(ge=0, le=2**31 - 1)]
+# As wide as the column in which it is kept.
+Int32 = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 Word = Annotated[str, Meta(max_length=200)]
 Text = Annotated[str, Meta(max_length=2000)]
 Hash = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", max_length=64)]
@@ -35,9 +36,9 @@ class File(Body):
 class Usage(Body):
     """What an attempt used: items of work, tokens read, tokens written."""
 
-    items: Count
-    tokens_in: Count
-    tokens_out: Count
+    items: Int32
+    tokens_in: Int32
+    tokens_out: Int32
 
 
 class Fault(Body):
@@ -158,7 +159,7 @@ class TaskResult(Body):
     result_sha256: Hash
     sealed_sha256: Hash
     usage: Usage
-    duration_ms: Duration
+    duration_ms: Int32
 
 
 class ControlCancel(Body):

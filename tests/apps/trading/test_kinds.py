@@ -123,7 +123,9 @@ def test_a_malformed_analysis_is_refused_before_it_costs(kind: str, given: dict[
         kinds.get(kind).split(request(kind, **given))
 
 
-@pytest.mark.parametrize("prompt", ["", "[]", "{", '{"hours": NaN}', "[" * 100_000], ids=["nothing", "list", "open", "nan", "deep"])
+@pytest.mark.parametrize(
+    "prompt", ["", "[]", "{", '{"hours": NaN}', "[" * 100_000], ids=["nothing", "list", "open", "nan", "deep"]
+)
 def test_a_prompt_is_an_object(prompt: str) -> None:
     with pytest.raises(InputRefused):
         kinds.get("get_accuracy").split(JobRequest("get_accuracy", analyses.MODEL, prompt=prompt))

@@ -231,6 +231,13 @@ def test_a_pause_ends_at_what_can_be_a_date() -> None:
         assert refusal(kind, {**BODIES[kind], "limits": {**LIMITS, "paused_until": 2**53 - 1}}) == "unknown_field"
 
 
+@pytest.mark.parametrize("name", ["items", "tokens_in", "tokens_out"])
+def test_usage_fits_where_it_is_kept(name: str) -> None:
+    body = BODIES["task.result"]
+    assert decode_body("task.result", {**body, "usage": {**body["usage"], name: 2**31 - 1}})
+    assert refusal("task.result", {**body, "usage": {**body["usage"], name: 2**31}}) == "unknown_field"
+
+
 def test_a_failed_result_says_why() -> None:
     body = {**BODIES["task.result"], "ok": False, "error": {"code": "out_of_memory", "detail": "It was 3 MiB short."}}
     read = decode_body("task.result", body)
