@@ -92,6 +92,7 @@ def fill() -> dict[str, Any]:
 
     from apps.core.models import User
     from apps.ledger.models import Block, Transfer
+    from apps.operators.models import Node
     from bench.ledger_rows import make
     from workers.protocol.ids import show_uuid
 
@@ -115,9 +116,13 @@ def fill() -> dict[str, Any]:
     public += ["/trading", "/trading/signals", "/trading/scans", "/api/v1/ledger/transfers"]
     lists = ("operators/application/?status=all", "operators/node/", "operators/operator/", "core/user/")
     lists += ("ledger/transfer/", "ledger/account/", "ledger/block/", "pool/job/")
+    lists += tuple(f"operators/{name}/" for name in ("ban", "appeal", "reputationchange", "apikey"))
+    node = f"/nodes/{Node.objects.filter(operator__user=requester).earliest('pk').pk}"
+    own = ("/jobs", "/jobs/new", "/nodes", node, f"{node}/idle", f"{node}/reputation", "/keys", "/apply")
+    own += ("/wallet", "/rewards", "/mandates", "/hosts", "/bans", "/account")
     return {
         **dict.fromkeys(public, visitor),
-        **dict.fromkeys(("/jobs", "/jobs/new", "/nodes", "/keys", "/apply"), person),
+        **dict.fromkeys(own, person),
         **dict.fromkeys((f"/admin/{name}" for name in ("", *lists)), admin),
     }
 
