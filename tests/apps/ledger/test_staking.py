@@ -177,6 +177,21 @@ def test_one_fault_slashed_by_many_at_once_is_slashed_once(user: User) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+def test_one_fault_slashed_of_two_owners_at_once_is_one_owners(user: User, bert: Account) -> None:
+    put(user, 100)
+    owners = (user, User.objects.get(email="bert@example.org"))
+
+    def work(i: int) -> str:
+        try:
+            return str(slashing.slash(owners[i % 2], "flt_1", 5_000, NOW, NOW).account_id)
+        except FaultDiffers as error:
+            return error.code
+
+    assert sorted(Counter(at_once(work)).values()) == [4, 4]
+    assert Slash.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
 def test_taking_back_at_once_takes_no_more_than_there_is(user: User) -> None:
     put(user, 100)
 
