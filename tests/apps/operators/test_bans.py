@@ -304,10 +304,13 @@ def test_my_bans_cost_the_same_however_many_there_are(
         for n in range(1 + 3 * batch):
             made = enrolment.enrol(prepared(operator, f"n{batch}-{n}"), utcnow())
             bans.make(bans.Order(node=made, **WORDS), admin, utcnow())
-        client.get("/bans")  # What processes keep for a second is read here.
-        with django_assert_max_num_queries(20) as captured:
-            assert client.get("/bans").content.decode().count("Forged results.") >= 1
-        costs.append(len(captured))
+        asked = []
+        # What processes keep for a second is read in some of them.
+        for _ in range(4):
+            with django_assert_max_num_queries(20) as captured:
+                assert client.get("/bans").content.decode().count("Forged results.") >= 1
+            asked.append(len(captured))
+        costs.append(min(asked))
     assert costs[0] == costs[1]
 
 

@@ -157,12 +157,12 @@ def test_coming_back_is_one_click_and_removal_asks_first(site: Site, browser: Br
     page.get_by_role("button", name=f"Continue with wallet {address[:8]}").click()
     page.wait_for_url("**/overview")
     page.goto(f"{site.url}/wallet")
-    page.get_by_role("button", name="Remove").click()
+    page.get_by_role("button", name="Remove", exact=True).click()
     dialog = page.get_by_role("dialog")
     expect(dialog).to_contain_text("gone for good")
     dialog.get_by_role("button", name="Cancel").click()
     assert len(page.evaluate(KEYS)) == 1
-    page.get_by_role("button", name="Remove").click()
+    page.get_by_role("button", name="Remove", exact=True).click()
     dialog.get_by_role("button", name="Remove it").click()
     expect(page.get_by_text("No wallet in this browser")).to_be_visible()
     assert page.evaluate(KEYS) == []
