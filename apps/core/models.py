@@ -23,6 +23,10 @@ class UserManager(BaseUserManager["User"]):
     def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> "User":
         return self.create_user(email, password, is_staff=True, is_superuser=True, **fields)
 
+    def locked(self, pk: int) -> "User | None":
+        """The user, locked until commit, so that the account's deletion waits; None where it was closed before."""
+        return self.select_for_update(no_key=True).filter(pk=pk, is_active=True).first()
+
     def get_by_natural_key(self, username: str | None) -> "User":
         return self.get(email__iexact=username)
 

@@ -8,23 +8,15 @@ from types import SimpleNamespace
 from typing import Any
 
 from allauth.account.authentication import get_authentication_records
-from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.utils.functional import SimpleLazyObject
 
 
-def has_passed(user: Any, session: Any) -> bool:
-    """Whether the user's session was opened with a second factor, or the network needs none."""
-    if not settings.STAFF_NEED_SECOND_FACTOR:
-        return True
-    records = get_authentication_records(SimpleNamespace(session=session), user)
-    return any(record.get("method") == "mfa" for record in records)
-
-
 def marked(user: Any, session: Any) -> Any:
-    """The user, who knows whether staff's powers are theirs in this session."""
+    """The user, who knows whether the session was opened with a second factor, if staff."""
     if user.is_authenticated and user.is_staff:
-        user.second_factor_passed = has_passed(user, session)
+        records = get_authentication_records(SimpleNamespace(session=session), user)
+        user.second_factor_passed = any(record.get("method") == "mfa" for record in records)
     return user
 
 

@@ -60,7 +60,7 @@ def give(user: User, document: Any, signature: str, now: datetime) -> Mandate:
     spender = user_transfers.payee(document["spender"]).owner
     with transaction.atomic():
         # First, as the deletion of an account does, which revokes what it finds.
-        if not User.objects.select_for_update(no_key=True).filter(pk=user.pk, is_active=True).exists():
+        if User.objects.locked(user.pk) is None:
             raise SignerUnknown("The wallet's account is closed.")
         last = orders.lock(order)
         if known := Mandate.objects.filter(pk=order.id).first():

@@ -81,8 +81,8 @@ def has_machines(user: User) -> bool:
 def delete(user: User, now: datetime) -> None:
     """Forget the person and end every way in. Raises AccountGone, or the first obstacle; then nothing changed."""
     # The account's row first, the operator's second: stakes and enrolments wait, and find an operator that is closed.
-    person = User.objects.select_for_update(no_key=True).get(pk=user.pk)
-    if not person.is_active:
+    person = User.objects.locked(user.pk)
+    if person is None:
         raise AccountGone
     list(Operator.objects.select_for_update(no_key=True).filter(user=person))
     for obstacle in obstacles(person):

@@ -99,8 +99,8 @@ def confirm(session: SessionBase, user: User, code: str, now: datetime) -> str |
 def change(user: User, email: str, now: datetime) -> str | None:
     """Make the proven address the account's only one; returns the former. Raises EmailTaken or AccountGone."""
     # Locked, so that two changes, or a change and a deletion, come one after another.
-    person = User.objects.select_for_update(no_key=True).get(pk=user.pk)
-    if not person.is_active:
+    person = User.objects.locked(user.pk)
+    if person is None:
         raise AccountGone
     if is_taken(email, person):
         raise EmailTaken

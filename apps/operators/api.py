@@ -3,6 +3,7 @@
 from typing import Any
 
 from allauth.account.adapter import get_adapter
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from drf_spectacular.utils import extend_schema
@@ -166,7 +167,7 @@ class Wallets(APIView):
         """Bind a wallet; the first one of an account claims the testnet's reward at once."""
         serializer = WalletSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
-        if wallets.first_reward(request.user) is None:  # type: ignore[arg-type]
+        if settings.IS_TESTNET and wallets.first_reward(request.user) is None:  # type: ignore[arg-type]
             # An account is as cheap as an address that nobody reads: the reward is counted as a new account is.
             sybil.count_account(sybil.address_of(request._request))
         wallet, given = wallets.bind(request.user, serializer.validated_data, utcnow())  # type: ignore[arg-type]

@@ -108,7 +108,7 @@ def _review(application: Application, to: ApplicationStatus, actor: User, now: d
     if application.user_id == actor.pk:
         raise SelfReview
     # Locked before all else, as the deletion of an account does: the stake is granted to somebody who is there.
-    if not User.objects.select_for_update(no_key=True).filter(pk=application.user_id, is_active=True).exists():
+    if User.objects.locked(application.user_id) is None:
         raise ApplicantGone
     if not application.move(to, reviewed_at=now, reviewed_by=actor, **changes):
         raise ApplicationClosed

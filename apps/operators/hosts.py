@@ -119,8 +119,8 @@ def _check_machine(message: dict[str, Any], request: Request) -> None:
 @transaction.atomic(durable=True)
 def _made(wallet: Wallet, message: dict[str, Any], request: Request, now: datetime) -> ShardHost:
     # Before everything else, in the order of an account's deletion, which waits or is found done.
-    user = User.objects.select_for_update(no_key=True).get(pk=wallet.user_id)
-    if not user.is_active:
+    user = User.objects.locked(wallet.user_id)
+    if user is None:
         raise AccountGone
     _check(message["name"], message["sign_public"], message["seal_public"])
     active = ShardHost.objects.filter(user=user, status=ShardHost.Status.ACTIVE)

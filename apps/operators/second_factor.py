@@ -14,8 +14,6 @@ from django.shortcuts import redirect, resolve_url
 from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 
-from apps.core.staff import has_passed
-
 # Unfold's components are Alpine expressions, which evaluate text and set styles.
 RELAXED = {"script-src": [UNSAFE_EVAL], "style-src": [UNSAFE_INLINE]}
 
@@ -29,13 +27,13 @@ def guard(site: AdminSite) -> None:
 
 def has_permission(original: Callable[[HttpRequest], bool], request: HttpRequest) -> bool:
     """Active staff, and a second factor where one is needed."""
-    return original(request) and has_passed(request.user, request.session)
+    return original(request) and bool(getattr(request.user, "acts_as_staff", False))
 
 
 def login(original: Callable[..., HttpResponse], request: HttpRequest, **options: Any) -> HttpResponse:
     """Send staff without a second factor to where they set one up, or use it."""
     user = request.user
-    if not (user.is_authenticated and user.is_staff) or has_passed(user, request.session):
+    if not (user.is_authenticated and user.is_staff) or user.acts_as_staff:
         return original(request, **options)
     if is_mfa_enabled(user):
         query = urlencode({"next": request.GET.get("next", "/admin/")})

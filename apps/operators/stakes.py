@@ -168,7 +168,7 @@ def _needed(user: User, operator: Operator | None) -> int:
 
 def _lock_user(user: User) -> None:
     """Until commit: its deletion waits, and finds the stake. Raises AccountGone where it was faster."""
-    if not User.objects.select_for_update(no_key=True).filter(pk=user.pk, is_active=True).exists():
+    if User.objects.locked(user.pk) is None:
         raise AccountGone
 
 

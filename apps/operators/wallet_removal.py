@@ -8,6 +8,7 @@ from apps.core import events
 from apps.core.models import User
 from apps.ledger.money_models import Mandate
 from apps.operators import mail
+from apps.operators.account_errors import AccountGone
 from apps.operators.models import EthereumAddress, NodeBinding, Wallet
 from apps.operators.wallet_errors import WalletLast, WalletUnknown
 
@@ -16,10 +17,12 @@ from apps.operators.wallet_errors import WalletLast, WalletUnknown
 def remove(user: User, address: str, now: datetime) -> None:
     """Remove it, end the mandates that it signed, and take it off its nodes; orders that it signed before stand.
 
-    Binding it again is possible, for the same account. Raises WalletUnknown, or WalletLast.
+    Binding it again is possible, for the same account. Raises AccountGone, WalletUnknown, or WalletLast.
     """
     # Two removals of the last two wallets come one after the other.
-    person = User.objects.select_for_update(no_key=True).get(pk=user.pk)
+    person = User.objects.locked(user.pk)
+    if person is None:
+        raise AccountGone
     wallets = Wallet.objects.bound().filter(user=person)
     ethereum = EthereumAddress.objects.bound().filter(user=person)
     found = wallets.filter(address=address).update(removed_at=now) or ethereum.filter(pk=address).update(removed_at=now)
