@@ -30,7 +30,7 @@ def vantage_of(user: User) -> str:
 def admit(user: User) -> str:
     """The reporter's region; raises ReporterRefused or ReplayRunning."""
     operator = Operator.objects.filter(user=user).first()
-    if operator is None and not user.is_staff:
+    if operator is None and not user.acts_as_staff:
         raise ReporterRefused
     if clock().source == Source.REPLAY:
         raise ReplayRunning
