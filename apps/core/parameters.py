@@ -3,9 +3,10 @@
 import time
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from apps.core import events
 from apps.core.errors import ParameterChanged, ParameterRefused, UnknownParameter
@@ -45,6 +46,22 @@ PARAMETERS: dict[str, Spec] = {
     "fees.floor": Spec(MESH // 100, 1, 10 * MESH, "base units", "Lowest price of a chunk."),
     "fees.base": Spec(MESH // 10, 1, 100 * MESH, "base units", "Price of a chunk before multipliers."),
     "fees.ceiling": Spec(5 * MESH, 1, 1000 * MESH, "base units", "Highest price of a chunk."),
+    "fees.use_normal_from": Spec(
+        50, 0, 100, "%", "Part of the slots in use from which use is normal; below it is idle."
+    ),
+    "fees.use_busy_from": Spec(80, 0, 100, "%", "Part of the slots in use from which the network is busy."),
+    "fees.use_full_from": Spec(95, 0, 100, "%", "Part of the slots in use from which the network is full."),
+    "fees.use_idle": Spec(50, 1, 1_000, "%", "What a chunk costs of its price while the network is idle."),
+    "fees.use_normal": Spec(100, 1, 1_000, "%", "The same while its use is normal."),
+    "fees.use_busy": Spec(150, 1, 1_000, "%", "The same while it is busy."),
+    "fees.use_full": Spec(200, 1, 1_000, "%", "The same while it is full."),
+    "fees.size_small_to": Spec(7, 1, 10**6, "billions", "Most parameters of a small model."),
+    "fees.size_medium_to": Spec(13, 1, 10**6, "billions", "Most parameters of a medium model."),
+    "fees.size_large_to": Spec(70, 1, 10**6, "billions", "Most parameters of a large model; above it is huge."),
+    "fees.size_small": Spec(1, 1, 1_000, "times", "Multiplier of a chunk on a small model."),
+    "fees.size_medium": Spec(2, 1, 1_000, "times", "Multiplier of a chunk on a medium model."),
+    "fees.size_large": Spec(5, 1, 1_000, "times", "Multiplier of a chunk on a large model."),
+    "fees.size_huge": Spec(10, 1, 1_000, "times", "Multiplier of a chunk on a huge model."),
     "faucet.wallet_connect": Spec(10 * MESH, 0, 100 * MESH, "base units", "Testnet reward for a first wallet."),
     "faucet.shard_hosting": Spec(50 * MESH, 0, 100 * MESH, "base units", "Testnet reward for a first hosted shard."),
     "faucet.first_inference": Spec(20 * MESH, 0, 100 * MESH, "base units", "Testnet reward for a first paid chunk."),
@@ -212,6 +229,15 @@ PARAMETERS: dict[str, Spec] = {
     "signals.good_bp": Spec(5_500, 5_000, 10_000, "bp", "Accuracy above which the signals count as good."),
 }
 
+# Values that only make sense in this order: none exceeds the one after it; equal ones leave a step out.
+ASCENDING: tuple[tuple[str, ...], ...] = (
+    ("fees.floor", "fees.ceiling"),
+    ("fees.use_normal_from", "fees.use_busy_from", "fees.use_full_from"),
+    ("fees.use_idle", "fees.use_normal", "fees.use_busy", "fees.use_full"),
+    ("fees.size_small_to", "fees.size_medium_to", "fees.size_large_to"),
+    ("fees.size_small", "fees.size_medium", "fees.size_large", "fees.size_huge"),
+)
+
 _cache: dict[str, Any] = {}
 _cached_at = 0.0
 
@@ -236,6 +262,22 @@ def forget_cached() -> None:
     _cached_at = 0.0
 
 
+def _check_order(names: tuple[str, ...], name: str, value: Any) -> None:
+    """Raise where `value` would be on the wrong side of one of the parameters that belong together."""
+    with connection.cursor() as cursor:
+        # Two changes at once might each fit what the other is about to leave; rows of defaults cannot be locked.
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"parameters {names[0]}"])
+    kept = dict(Parameter.objects.filter(name__in=names).values_list("name", "value"))
+    values = {other: kept.get(other, PARAMETERS[other].default) for other in names} | {name: value}
+    for less, more in pairwise(names):
+        if name in (less, more) and values[less] > values[more]:
+            raise ParameterRefused(
+                f"{less} is at most {more}: {values[less]} is more than {values[more]}. Change {more} first."
+                if name == less
+                else f"{more} is at least {less}: {values[more]} is less than {values[less]}. Change {less} first."
+            )
+
+
 @transaction.atomic
 def set_parameter(
     name: str, value: Any, *, actor: User | None, reason: str, now: datetime, expected: Any = None
@@ -248,6 +290,9 @@ def set_parameter(
     if spec is None:
         raise UnknownParameter(f"There is no network parameter named {name}.")
     spec.check(name, value)
+    for names in ASCENDING:
+        if name in names:
+            _check_order(names, name, value)
     # Locked by name, so that two changes of one parameter keep a true history.
     row = Parameter.objects.select_for_update().filter(name=name).first()
     old = row.value if row else spec.default

@@ -2,26 +2,27 @@
 
 from apps.core import parameters
 
-# (up to parameters of the model, multiplier)
-SIZES = ((7 * 10**9, 1), (13 * 10**9, 2), (70 * 10**9, 5))
-LARGEST = 10
-# (below this share of busy slots in percent, multiplier in halves)
-UTILISATION = ((50, 1), (80, 2), (95, 3))
-BUSIEST = 4
+BILLION = 10**9
 
 
 def size_multiplier(parameter_count: int) -> int:
-    """1, 2, 5 or 10 for models of up to 7, 13, 70 billion parameters, and more."""
-    return next((factor for limit, factor in SIZES if parameter_count <= limit), LARGEST)
+    """How many times the base price a model of so many parameters costs."""
+    for size in ("small", "medium", "large"):
+        if parameter_count <= parameters.get(f"fees.size_{size}_to") * BILLION:
+            return int(parameters.get(f"fees.size_{size}"))
+    return int(parameters.get("fees.size_huge"))
 
 
-def utilisation_halves(busy: int, slots: int) -> int:
-    """The multiplier 0.5, 1, 1.5 or 2 in halves, for less than 50, 80, 95 percent of the slots busy, and more."""
-    percent_slots = 100 * busy
-    return next((halves for limit, halves in UTILISATION if percent_slots < limit * slots), BUSIEST)
+def utilisation_percent(busy: int, slots: int) -> int:
+    """What part of its price a chunk costs while `busy` of `slots` slots are in use, in percent."""
+    use = "idle"
+    for step in ("normal", "busy", "full"):
+        if 100 * busy >= parameters.get(f"fees.use_{step}_from") * slots:
+            use = step
+    return int(parameters.get(f"fees.use_{use}"))
 
 
 def price(parameter_count: int, busy: int, slots: int) -> int:
     """Base units for one chunk on a network with `busy` of `slots` slots in use."""
-    asked = parameters.get("fees.base") * size_multiplier(parameter_count) * utilisation_halves(busy, slots) // 2
+    asked = parameters.get("fees.base") * size_multiplier(parameter_count) * utilisation_percent(busy, slots) // 100
     return int(min(parameters.get("fees.ceiling"), max(parameters.get("fees.floor"), asked)))

@@ -1,12 +1,15 @@
 """Governed parameters keep their type, bounds and history."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from threading import Barrier
 
 import pytest
+from django.db import connections
 
 from apps.core import parameters
 from apps.core.errors import ParameterChanged, ParameterRefused, UnknownParameter
-from apps.core.models import Event, ParameterChange, User
+from apps.core.models import Event, Parameter, ParameterChange, User
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 pytestmark = pytest.mark.django_db
@@ -66,3 +69,53 @@ def test_every_default_lies_within_its_own_bounds() -> None:
 def test_shares_of_a_fee_make_a_whole() -> None:
     shares = [parameters.get(f"fees.{part}_percent") for part in ("provider", "burn", "treasury")]
     assert sum(shares) == 100
+
+
+def test_every_default_is_in_its_order() -> None:
+    for names in parameters.ASCENDING:
+        values = [parameters.PARAMETERS[name].default for name in names]
+        assert values == sorted(values), names
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "next_step"),
+    [
+        ("fees.use_busy_from", 96, "Change fees.use_full_from first"),
+        ("fees.use_busy_from", 49, "Change fees.use_normal_from first"),
+        ("fees.size_small", 3, "Change fees.size_medium first"),
+        ("fees.size_large_to", 12, "Change fees.size_medium_to first"),
+        ("fees.floor", 6 * parameters.MESH, "Change fees.ceiling first"),
+    ],
+)
+def test_values_that_belong_together_stay_in_their_order(name: str, value: int, next_step: str) -> None:
+    with pytest.raises(ParameterRefused, match=next_step):
+        change(name, value)
+    assert not ParameterChange.objects.exists()
+
+
+def test_a_step_moves_past_another_one_after_the_other() -> None:
+    change("fees.use_full_from", 99)
+    change("fees.use_busy_from", 97)
+    assert parameters.get("fees.use_busy_from") == 97
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_changes_at_once_cannot_pass_each_other() -> None:
+    start = Barrier(2)
+
+    def move(name: str, value: int) -> str:
+        start.wait()
+        try:
+            parameters.set_parameter(name, value, actor=None, reason="a test", now=NOW)
+        except ParameterRefused as error:
+            return error.code
+        finally:
+            connections.close_all()
+        return "done"
+
+    for _ in range(10):
+        with ThreadPoolExecutor(2) as pool:
+            moves = [("fees.use_normal_from", 75), ("fees.use_busy_from", 60)]
+            outcomes = sorted(pool.map(lambda change_: move(*change_), moves))
+        assert outcomes == ["done", "parameter_refused"]
+        Parameter.objects.all().delete()

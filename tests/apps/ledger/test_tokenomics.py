@@ -9,7 +9,6 @@ from apps.core.parameters import PARAMETERS
 from apps.ledger import emission, fees, genesis
 from apps.ledger.amounts import MAX_SUPPLY, MESH, show
 from apps.ledger.rewards import Work
-from apps.pool import pricing
 from meshwork import settings as site_settings
 from tests.apps.ledger.cast import NOW
 
@@ -118,13 +117,6 @@ def test_the_example_of_an_epoch_is_what_the_code_shares() -> None:
         for name, tier, units in zip(("ALL", "ORACLE", "GUARDIAN"), tiers, shares, strict=True)
     ]
     assert table("| tier |") == rows
-
-
-def test_the_multipliers_are_the_pools() -> None:
-    sizes = [[str(limit // 10**9), str(factor)] for limit, factor in pricing.SIZES]
-    assert table("| parameters of the model") == [*sizes, ["more", str(pricing.LARGEST)]]
-    halves = [[str(limit), f"{factor / 2:g}"] for limit, factor in pricing.UTILISATION]
-    assert table("| slots in use") == [*halves, ["more", f"{pricing.BUSIEST / 2:g}"]]
 
 
 def test_the_split_of_a_fee_is_the_codes(db: None) -> None:

@@ -1,5 +1,6 @@
 """The fee by use: between floor and ceiling, never falling as the network fills, and paid whole by whoever asked."""
 
+from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
@@ -11,14 +12,8 @@ from apps.ledger import accounts, settlement
 from apps.ledger.amounts import MESH
 from apps.pool import pricing
 
-VALUES = {
-    "fees.base": MESH // 10,
-    "fees.floor": MESH // 100,
-    "fees.ceiling": 5 * MESH,
-    "fees.provider_percent": 85,
-    "fees.burn_percent": 5,
-    "fees.treasury_percent": 10,
-}
+VALUES = {name: spec.default for name, spec in parameters.PARAMETERS.items() if name.startswith("fees.")}
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 slots = st.integers(1, 10_000)
 sizes = st.integers(1, 10**12)
 bases = st.integers(1, 100 * MESH)
@@ -47,6 +42,30 @@ def test_the_multiplier_changes_at_50_80_and_95_percent(of: int, busy: int) -> N
     use = 100 * busy / of
     expected = 5 if use < 50 else 10 if use < 80 else 15 if use < 95 else 20
     assert priced(MESH // 10, 1, busy, of) == expected * MESH // 100
+
+
+def change(name: str, value: int) -> None:
+    parameters.set_parameter(name, value, actor=None, reason="A vote.", now=NOW)
+    parameters.forget_cached()
+
+
+@pytest.mark.django_db
+def test_the_network_may_vote_other_multipliers_and_other_steps() -> None:
+    parameters.forget_cached()
+    before = [pricing.price(size, busy, 100) for size, busy in ((8 * 10**9, 50), (8 * 10**9, 60), (10**6, 60))]
+    assert before == [2 * MESH // 10, 2 * MESH // 10, MESH // 10]
+    for name, value in {"fees.size_medium": 4, "fees.use_busy_from": 60, "fees.use_busy": 175}.items():
+        change(name, value)
+    after = [pricing.price(size, busy, 100) for size, busy in ((8 * 10**9, 50), (8 * 10**9, 60), (10**6, 60))]
+    assert after == [4 * MESH // 10, 7 * MESH // 10, 175 * MESH // 1000]
+    change("fees.size_small_to", 8)
+    assert pricing.price(8 * 10**9, 50, 100) == MESH // 10
+
+
+@pytest.mark.django_db
+def test_equal_steps_leave_one_out() -> None:
+    change("fees.use_normal_from", 80)
+    assert [pricing.price(10**6, busy, 100) for busy in (79, 80)] == [MESH // 20, 15 * MESH // 100]
 
 
 @pytest.mark.django_db
