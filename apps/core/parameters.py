@@ -96,6 +96,9 @@ PARAMETERS: dict[str, Spec] = {
     ),
     "operators.joins_per_hour": Spec(
         5, 0, 10**6, "joins", "Most machines that join from one network address in an hour."
+    "operators.most_all": Spec(1_000, 0, 10**6, "operators", "Most operators of tier ALL."),
+    "operators.most_oracle": Spec(100, 0, 10**6, "operators", "Most operators of tier ORACLE."),
+    "operators.most_guardian": Spec(50, 0, 10**6, "operators", "Most operators of tier GUARDIAN."),
     ),
     "operators.host_stake": Spec(10 * MESH, 0, 10**6 * MESH, "base units", "Stake of a host of shards."),
     "ethereum.chain_id": Spec(3281, 1, 2**53 - 1, "", "Chain that Ethereum signatures name in their domain."),

@@ -12,7 +12,7 @@ from apps.core import events
 from apps.core.models import User
 from apps.ledger import faucet
 from apps.ledger.retries import retried
-from apps.operators import bans, mail
+from apps.operators import bans, mail, places
 from apps.operators.errors import ApplicantGone, ApplicationClosed, ReasonMissing, SelfReview
 from apps.operators.models import Application, ApplicationStatus, Criterion, Operator
 from apps.operators.wallet_errors import EmailMissing
@@ -71,8 +71,8 @@ def submit(user: User, data: dict[str, Any], now: datetime) -> Application:
 def approve(application: Application, actor: User, now: datetime) -> Operator:
     """Make the applicant an operator; on a testnet the treasury grants the tier's stake once.
 
-    Raises ApplicationClosed where somebody was faster, SelfReview, ApplicantGone, AccountBanned, or InsufficientFunds
-    of the treasury.
+    Raises ApplicationClosed where somebody was faster, SelfReview, ApplicantGone, AccountBanned, TierFull, or
+    InsufficientFunds of the treasury.
     """
     bans.refuse(now, user=application.user)
     _review(application, ApplicationStatus.APPROVED, actor, now)
@@ -83,6 +83,7 @@ def approve(application: Application, actor: User, now: datetime) -> Operator:
         region=application.region,
         approved_at=now,
     )
+    places.take(operator)
     if settings.IS_TESTNET:
         faucet.grant_tier_stake(application.user, application.tier, now)
     _tell(application, "application.approved", now, actor)
@@ -110,6 +111,8 @@ def _review(application: Application, to: ApplicationStatus, actor: User, now: d
     # Locked before all else, as the deletion of an account does: the stake is granted to somebody who is there.
     if User.objects.locked(application.user_id) is None:
         raise ApplicantGone
+    # An attempt that was taken back may have left this object, not its row, as decided.
+    application.refresh_from_db(fields=["status"])
     if not application.move(to, reviewed_at=now, reviewed_by=actor, **changes):
         raise ApplicationClosed
 
@@ -134,11 +137,15 @@ def place_in_queue(application: Application) -> int:
 
 
 def queue_context(application: Application | None, now: datetime) -> dict[str, Any]:
-    """For the page of an application that waits: its place, and how long reviews take (None: not known)."""
+    """For the page of an application that waits: its place, the usual time (None: not known), its tier."""
     if application is None or application.status != ApplicationStatus.SUBMITTED:
         return {}
     usual = median_review(now)
-    return {"place": place_in_queue(application), "usual": timesince(now - usual, now) if usual else None}
+    return {
+        "place": place_in_queue(application),
+        "usual": timesince(now - usual, now) if usual else None,
+        "tier_places": places.of_tiers()[application.tier],
+    }
 
 
 def median_review(now: datetime) -> timedelta | None:

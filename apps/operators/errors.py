@@ -1,7 +1,7 @@
 """What operators meet.
 
 OperatorError
-├── ApplicationClosed, ReasonMissing, SelfReview, ApplicantGone, ProbeRefused
+├── ApplicationClosed, ReasonMissing, SelfReview, ApplicantGone, TierFull, ProbeRefused
 ├── NotApproved, StakeMissing, StakeLocked, StakeBelowTier, NodesEnrolled
 ├── TokenInvalid, TokenUsed, TokenExpired
 ├── ChallengeInvalid, PowInvalid, NameInvalid, KeyInvalid, KeyInUse, NameInUse, TooManyNodes
@@ -49,6 +49,12 @@ class ApplicantGone(OperatorError):
     """The applicant's account was deleted or closed. There is nothing to review."""
 
     code = "applicant_gone"
+
+
+class TierFull(OperatorError):
+    """The tier has as many operators as the network allows. Wait until one leaves, or choose another tier."""
+
+    code = "tier_full"
 
 
 class ProbeRefused(OperatorError):

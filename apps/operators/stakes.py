@@ -20,7 +20,7 @@ from apps.ledger.errors import StakeExceeded
 from apps.ledger.ids import named
 from apps.ledger.models import Account, AccountKind, Transfer, Unbonding, authorised_by_platform
 from apps.ledger.retries import retried
-from apps.operators import mail, tiers
+from apps.operators import mail, places, tiers
 from apps.operators.account_errors import AccountGone
 from apps.operators.errors import NodesEnrolled, NotApproved, StakeBelowTier, StakeLocked
 from apps.operators.models import Operator, ShardHost, Stake, Tier
@@ -35,7 +35,8 @@ ORDER_FIELDS = {"amount": str}
 def lock(operator: Operator, now: datetime) -> Stake:
     """Move what the tier's stake lacks from the operator's wallet to their stake account.
 
-    Raises StakeLocked, or InsufficientFunds where the wallet does not hold it.
+    Raises StakeLocked, NotApproved, TierFull where somebody who comes back finds no place, or InsufficientFunds where
+    the wallet does not hold it.
     """
     # Locked, so that two clicks lock one stake.
     operator = Operator.objects.locked(operator.pk)
@@ -49,7 +50,7 @@ def lock(operator: Operator, now: datetime) -> Stake:
     if missing > 0:
         by = authorised_by_platform(f"stake:{operator.pk}", user=operator.user_id)
         staking.stake(operator.user, missing, id=transfer_id, authorisation=by, now=now)
-    _review(operator, now)
+    review(operator, now)
     return operator.stakes.live().get()
 
 
@@ -57,7 +58,7 @@ def lock(operator: Operator, now: datetime) -> Stake:
 def add(user: User, amount: int, now: datetime, *, request: UUID | None = None) -> Transfer:
     """Put more at stake, on the word of a signed-in user. A `request` that comes again adds nothing again.
 
-    Raises AccountGone, InsufficientFunds or PostingRefused.
+    Raises AccountGone, TierFull, InsufficientFunds or PostingRefused.
     """
     transfer_id = request or uuid4()
     by = authorised_by_platform(f"stake:{transfer_id}", user=user.pk)
@@ -110,11 +111,11 @@ def obey_unstake(user: User, document: Any, signature: str, now: datetime) -> Un
 @retried
 @transaction.atomic
 def cancel(user: User, unbonding_id: UUID, now: datetime) -> Unbonding:
-    """Leave at stake what was asked back. Raises UnbondingUnknown or UnbondingOver."""
+    """Leave at stake what was asked back. Raises UnbondingUnknown, UnbondingOver or TierFull."""
     operator = locked(user)
     kept = staking.cancel(user, unbonding_id, now=now)
     if operator:
-        _review(operator, now)
+        review(operator, now)
     return kept
 
 
@@ -124,7 +125,7 @@ def _add(user: User, amount: int, transfer_id: UUID, authorisation: dict[str, An
     operator = locked(user)
     moved = staking.stake(user, amount, id=transfer_id, authorisation=authorisation, now=now)
     if operator:
-        _review(operator, now)
+        review(operator, now)
     return moved
 
 
@@ -137,7 +138,7 @@ def _take_back(user: User, amount: int, unbonding_id: UUID, authorisation: dict[
         _check_may_leave(user, operator, amount)
     begun = staking.unstake(user, amount, id=unbonding_id, authorisation=authorisation, now=now)
     if operator:
-        _review(operator, now)
+        review(operator, now)
     return begun
 
 
@@ -217,7 +218,7 @@ def _has_moved(stake: Stake, bonded: int, enough: int, now: datetime) -> bool:
 @retried
 @transaction.atomic
 def _swept(stake: Stake, now: datetime) -> bool:
-    return _review(Operator.objects.locked(stake.operator_id), now)
+    return review(Operator.objects.locked(stake.operator_id), now)
 
 
 def least(tier: str) -> int:
@@ -225,7 +226,7 @@ def least(tier: str) -> int:
     return tiers.stake_of(tier) * int(parameters.get("stake.least_percent")) // 100
 
 
-def _review(operator: Operator, now: datetime) -> bool:
+def review(operator: Operator, now: datetime) -> bool:
     """Bring the row of a locked operator's stake in line with the ledger; says whether it has changed."""
     row = operator.stakes.live().first()
     bonded = staking.bonded(operator.user)
@@ -247,6 +248,9 @@ def _review(operator: Operator, now: datetime) -> bool:
 
 def _begin(operator: Operator, bonded: int, now: datetime) -> bool:
     last = operator.stakes.first()
+    if last:
+        # Who had taken everything back had no place meanwhile.
+        places.take(operator)
     if last and _has_suspended(last, operator):
         operator.move(Operator.Status.ACTIVE, "")
     made = named("stake-row", operator.pk, str(operator.stakes.count()))

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from apps.core.errors import MeshError
 from apps.core.models import User
 from apps.ledger import amounts
-from apps.operators import applications, earnings, enrolment, installing, presentation, stakes, tiers
+from apps.operators import applications, earnings, enrolment, installing, places, presentation, stakes
 from apps.operators.forms import ApplicationForm, NodeNameForm
 from apps.operators.models import EnrolmentToken, Operator
 from apps.operators.wallet_errors import EmailMissing
@@ -43,7 +43,7 @@ def apply(request: HttpRequest) -> HttpResponse:
         return redirect("apply")
     if form is not None and request.method == "POST" and keep(request, user, form):
         return redirect(f"{resolve_url('apply')}#application" if "read" in request.POST else "apply")
-    return render(request, "operators/apply.html", {**context, "form": form, "tiers": tiers.table()})
+    return render(request, "operators/apply.html", {**context, "form": form, "tiers": places.table()})
 
 
 def apply_context(user: User) -> dict[str, Any]:
