@@ -7,16 +7,24 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from unfold.decorators import action
+from unfold.decorators import action, display
+from unfold.forms import BaseDialogForm
 
-from apps.core.admin import ReadOnlyAdmin
+from apps.core.admin import ReadOnlyAdmin, acting
+from apps.core.admin_decisions import DecidingAdmin, back, confirmation
 from apps.core.errors import MeshError
 from apps.core.models import User
 from apps.ledger import amounts, faucet
 from apps.ledger import money_admin as money_admin
 from apps.ledger.forms import GrantForm
 from apps.ledger.models import Account, AuditRun, Block, Genesis, Hold, Transfer
+from apps.ledger.tasks import ask_for_audit
 from workers.protocol.clock import utcnow
+
+AUDITING = gettext_lazy("The whole ledger is checked once more, in the queue; the report comes when that is done.")
+RUN = confirmation(gettext_lazy("Run an audit"), AUDITING, "run", "fact_check")
+AGAIN = confirmation(gettext_lazy("Run again"), AUDITING, "again", "replay")
+AUDIT_COLOURS = {"passed": "success", "failed": "danger", "open": "info", "stopped": "warning"}
 
 
 class LedgerAdmin(ReadOnlyAdmin):
@@ -117,8 +125,40 @@ class GenesisAdmin(LedgerAdmin):
 
 
 @admin.register(AuditRun)
-class AuditRunAdmin(LedgerAdmin):
-    """What audits found."""
+class AuditRunAdmin(DecidingAdmin):
+    """What audits found; another is asked for here, one at a time."""
 
-    list_display = ["at", "ok"]
-    list_filter = ["ok"]
+    list_display = ["at", "shown_state", "by", "finished_at"]
+    list_filter = ["ok", "at"]
+    search_fields = ["=id", "by__email", "by__name"]
+    list_select_related = ["by"]
+    show_full_result_count = False
+    actions_list = ["run"]
+    actions_row = ["again_row"]
+    actions_detail = ["again_row"]
+    readonly_fields = ["history_lines"]
+
+    def history_subject(self, row: AuditRun) -> str:
+        """Runs have numbers; the log needs to know of what."""
+        return f"audit:{row.pk}"
+
+    @display(description=gettext_lazy("found"), label=AUDIT_COLOURS, ordering="ok")  # type: ignore[untyped-decorator]
+    def shown_state(self, run: AuditRun) -> str:
+        return run.state
+
+    @action(**RUN)  # type: ignore[untyped-decorator]
+    def run(self, request: HttpRequest, form: BaseDialogForm) -> HttpResponse:
+        """Ask for an audit."""
+        try:
+            ask_for_audit(acting(request), utcnow())
+        except MeshError as error:
+            self.message_user(request, error.detail, messages.WARNING)
+        else:
+            self.message_user(request, _("The audit is queued."), messages.SUCCESS)
+        return back(request, self.opts)
+
+    @action(**AGAIN)  # type: ignore[untyped-decorator]
+    def again_row(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
+        """Ask for another audit after this one."""
+        actor = acting(request)
+        return self.decide(request, object_id, lambda row: ask_for_audit(actor, utcnow()), _("queued again"))

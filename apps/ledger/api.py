@@ -1,10 +1,8 @@
 """The ledger over the API, for everybody; only staff ask for an audit."""
 
-from functools import partial
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
 from django.db.models import QuerySet
 from django.http import Http404, HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
@@ -19,7 +17,7 @@ from apps.core import platform_keys
 from apps.core.api import ActsAsStaff, CursorPagination
 from apps.core.models import User
 from apps.core.streams import attached
-from apps.ledger import accounts, amounts, audit, blocks, presentation_audit, proofs
+from apps.ledger import accounts, amounts, blocks, presentation_audit, proofs
 from apps.ledger.errors import GenesisMissing, NotExported
 from apps.ledger.forms import TransferFilter
 from apps.ledger.models import Account, AccountKind, AuditRun, Block, Genesis, Pending, Transfer
@@ -34,7 +32,7 @@ from apps.ledger.serializers import (
     SummarySerializer,
     TransferFormSerializer,
 )
-from apps.ledger.tasks import audit_ledger
+from apps.ledger.tasks import ask_for_audit
 from workers.protocol.clock import utcnow
 
 FILTERS = [
@@ -197,10 +195,7 @@ class Audits(APIView):
     def post(self, request: Request) -> Response:
         """409 with the code `audit_running` while another one waits or runs."""
         by = request.user if isinstance(request.user, User) else None
-        with transaction.atomic():
-            asked = audit.begin(utcnow(), by)
-            transaction.on_commit(partial(audit_ledger.delay, asked.pk))
-        return Response({"audit": asked.pk}, status=202)
+        return Response({"audit": ask_for_audit(by, utcnow()).pk}, status=202)
 
 
 class AuditExport(APIView):

@@ -1,12 +1,10 @@
 """The audit's pages: report, history, downloads, and the staff's button."""
 
 import csv
-from functools import partial
 from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
@@ -14,12 +12,11 @@ from django.views.decorators.http import require_POST, require_safe
 
 from apps.core.models import User
 from apps.core.streams import attached
-from apps.ledger import audit as audits
 from apps.ledger import presentation_audit
 from apps.ledger.audit.report import HEAD, table
 from apps.ledger.errors import AuditRunning
 from apps.ledger.models import AuditRun
-from apps.ledger.tasks import audit_ledger
+from apps.ledger.tasks import ask_for_audit
 from workers.protocol.clock import utcnow
 
 
@@ -84,9 +81,7 @@ def run_audit(request: HttpRequest) -> HttpResponse:
     if not (isinstance(by, User) and by.acts_as_staff):
         raise PermissionDenied
     try:
-        with transaction.atomic():
-            asked = audits.begin(utcnow(), by)
-            transaction.on_commit(partial(audit_ledger.delay, asked.pk))
+        ask_for_audit(by, utcnow())
     except AuditRunning as error:
         messages.warning(request, error.detail)
     else:

@@ -1,11 +1,17 @@
 """What the `ledger` queue does by the clock, and when asked."""
 
 import logging
+from datetime import datetime
+from functools import partial
 
 from celery import shared_task
+from django.db import transaction
 
+from apps.core import events
+from apps.core.models import User
 from apps.ledger import audit, blocks, escrow, genesis, holds, rewards, slashing
 from apps.ledger.errors import AuditRunning
+from apps.ledger.models import AuditRun
 from workers.protocol.clock import utcnow
 
 logger = logging.getLogger(__name__)
@@ -50,6 +56,15 @@ def audit_nightly() -> None:
         logger.info("The nightly audit is left out: another one is under way")
         return
     audit_ledger(run_id)
+
+
+def ask_for_audit(by: User | None, now: datetime) -> AuditRun:
+    """Ask for an audit, which the queue carries out after commit. Raises AuditRunning while another is under way."""
+    with transaction.atomic():
+        asked = audit.begin(now, by)
+        events.emit("ledger.audit_asked", subject=f"audit:{asked.pk}", topics=["admin"], data={}, now=now, actor=by)
+        transaction.on_commit(partial(audit_ledger.delay, asked.pk))
+    return asked
 
 
 @shared_task

@@ -14,6 +14,8 @@ def failed_audits(now: datetime) -> Section:
     """Audits that found something wrong, since the last one that found nothing."""
     last_good = AuditRun.objects.filter(ok=True).aggregate(pk=Max("pk"))["pk"] or 0
     rows = AuditRun.objects.filter(ok=False, pk__gt=last_good).order_by("pk")
-    items = [Item(str(row), reverse("admin:ledger_auditrun_change", args=[row.pk]), row.at) for row in rows[:SHOWN]]
+    items = [
+        Item(str(row), reverse("admin:ledger_auditrun_change", args=[row.pk]), row.at, row.pk) for row in rows[:SHOWN]
+    ]
     url = reverse("admin:ledger_auditrun_changelist")
-    return Section(_("Failed audits"), rows.count(), url, "ledger.view_auditrun", items)
+    return Section(_("Failed audits"), rows.count(), url, "ledger.view_auditrun", items, AuditRun, ("again_row",))

@@ -26,11 +26,17 @@ def reviews(now: datetime) -> Section:
     """Applications that wait for a review."""
     rows = Application.objects.filter(status=ApplicationStatus.SUBMITTED).order_by("submitted_at")
     items = [
-        Item(f"{row.user} · {row.tier}", page("application", row.pk), row.submitted_at)
+        Item(f"{row.user} · {row.tier}", page("application", row.pk), row.submitted_at, row.pk)
         for row in rows.select_related("user")[:SHOWN]
     ]
     return Section(
-        _("Applications to review"), rows.count(), listed("application"), "operators.view_application", items
+        _("Applications to review"),
+        rows.count(),
+        listed("application"),
+        "operators.view_application",
+        items,
+        Application,
+        ("approve_row", "reject_row"),
     )
 
 
@@ -38,17 +44,18 @@ def open_appeals(now: datetime) -> Section:
     """Appeals that wait for an answer."""
     rows = Appeal.objects.open().order_by("at")
     found = rows.select_related("by", "ban__user", "ban__node")[:SHOWN]
-    items = [Item(f"{row.by}: {row.ban}", page("appeal", row.pk), row.at) for row in found]
-    return Section(_("Appeals to answer"), rows.count(), listed("appeal"), "operators.view_appeal", items)
+    items = [Item(f"{row.by}: {row.ban}", page("appeal", row.pk), row.at, row.pk) for row in found]
+    acts = ("grant_row", "refuse_row")
+    return Section(_("Appeals to answer"), rows.count(), listed("appeal"), "operators.view_appeal", items, Appeal, acts)
 
 
 def fallen(now: datetime) -> Section:
     """Nodes whose reputation is used up and that somebody may let back."""
     rows: QuerySet[Node] = Node.objects.filter(status=NodeStatus.SUSPENDED, reason=reputation.SUSPENDED)
     rows = rows.order_by("status_at")
-    items = [Item(str(row), page("node", row.pk), row.status_at) for row in rows[:SHOWN]]
-    url = f"{listed('node')}?status__exact={NodeStatus.SUSPENDED}"
-    return Section(_("Nodes without reputation"), rows.count(), url, "operators.view_node", items)
+    items = [Item(str(row), page("node", row.pk), row.status_at, row.pk) for row in rows[:SHOWN]]
+    url, acts = f"{listed('node')}?status__exact={NodeStatus.SUSPENDED}", ("reinstate_row", "revoke_row")
+    return Section(_("Nodes without reputation"), rows.count(), url, "operators.view_node", items, Node, acts)
 
 
 def lost_mail(now: datetime) -> Section:

@@ -1,13 +1,22 @@
-"""Admin of the pool: jobs, chunks, attempts and refusals are looked at, never edited."""
+"""Admin of the pool: jobs, chunks, attempts and refusals are looked at, never edited; jobs are cancelled."""
 
 from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext_lazy as _
+from unfold.decorators import action
 
 from apps.core.admin import ReadOnlyAdmin
+from apps.core.admin_decisions import DecidingAdmin, ReasonDialog, dialog
+from apps.pool import cancel
 from apps.pool.models import Attempt, Job, Refusal, RequirementClass, Task
+
+CANCELLING = _("Chunks that nobody has started are taken back for good; those that run end and are charged.")
+CANCEL = dialog(_("Cancel the job"), CANCELLING, "cancel", "cancel")
 
 
 @admin.register(Job)
-class JobAdmin(ReadOnlyAdmin):
+class JobAdmin(DecidingAdmin):
     """What was asked for, and what became of it."""
 
     list_display = ["id", "requester", "purpose", "kind", "model", "status", "tasks_done", "tasks_total", "created_at"]
@@ -15,6 +24,20 @@ class JobAdmin(ReadOnlyAdmin):
     search_fields = ["id", "requester__email", "model"]
     list_select_related = ["requester"]
     show_full_result_count = False
+    actions = ["cancel_selected"]
+    actions_row = ["cancel_row"]
+    actions_detail = ["cancel_row"]
+    readonly_fields = ["history_lines"]
+
+    @admin.action(description=_("Cancel with a reason"), permissions=["act"])
+    def cancel_selected(self, request: HttpRequest, queryset: QuerySet[Job]) -> HttpResponse | None:
+        """Ask for the reason, then cancel."""
+        return self.with_reason(request, queryset, cancel.decide, ("cancel_selected", CANCELLING, _("cancelled")))
+
+    @action(**CANCEL)  # type: ignore[untyped-decorator]
+    def cancel_row(self, request: HttpRequest, form: ReasonDialog, object_id: str) -> HttpResponse:
+        """Cancel one."""
+        return self.given_reason(request, form, object_id, (cancel.decide, _("cancelled")))
 
 
 @admin.register(Task)

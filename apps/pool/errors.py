@@ -12,6 +12,7 @@ PoolError
 │   └── IdempotencyKeyReused
 ├── JobNotFound
 ├── JobNotFinished
+├── NothingToCancel
 ├── JobIncomplete
 ├── ReceiptPending
 ├── NotAssigned
@@ -97,6 +98,13 @@ class JobNotFound(PoolError):
 
     code = "job_not_found"
     status = 404
+
+
+class NothingToCancel(PoolError):
+    """The job has ended, or all of its chunks run: those end by themselves. Look again when they have."""
+
+    code = "nothing_to_cancel"
+    status = 409
 
 
 class JobNotFinished(PoolError):

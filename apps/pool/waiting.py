@@ -18,8 +18,8 @@ def stuck_jobs(now: datetime) -> Section:
     rows = Job.objects.open().requests().exclude(status__in=FINAL).filter(~Exists(lately), created_at__lte=since)
     rows = rows.order_by("created_at")
     items = [
-        Item(f"{row.pk} · {row.model}", reverse("admin:pool_job_change", args=[row.pk]), row.created_at)
+        Item(f"{row.pk} · {row.model}", reverse("admin:pool_job_change", args=[row.pk]), row.created_at, row.pk)
         for row in rows[:SHOWN]
     ]
     url = f"{reverse('admin:pool_job_changelist')}?status__exact=PENDING"
-    return Section(_("Stuck jobs"), rows.count(), url, "pool.view_job", items)
+    return Section(_("Stuck jobs"), rows.count(), url, "pool.view_job", items, Job, ("cancel_row",))

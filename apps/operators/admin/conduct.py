@@ -1,7 +1,6 @@
 """Bans, appeals and reputation in the admin: looked at, made and decided by actions, never edited."""
 
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 from django import forms
@@ -18,17 +17,20 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from apps.core.admin import ActingAdmin, ReadOnlyAdmin, acting
+from apps.core.admin import ReadOnlyAdmin, acting
+from apps.core.admin_decisions import DecidingAdmin, ReasonDialog, dialog
 from apps.core.errors import MeshError
 from apps.core.models import User
 from apps.operators import appeals, bans
-from apps.operators.admin.asking import ask_reason
 from apps.operators.models import Appeal, Ban, BanKind, Node, ReputationChange
 from workers.protocol.clock import utcnow
 
 LIFTING = _("Whoever was banned reads the reason; everything is as it was, and their nodes come back by themselves.")
 GRANTING = _("The ban is lifted; whoever appealed reads this answer.")
 REFUSING = _("The ban stands; whoever appealed reads this answer.")
+LIFT = dialog(_("Lift"), LIFTING, "lift", "lock_open")
+GRANT = dialog(_("Grant"), GRANTING, "grant", "check")
+REFUSE = dialog(_("Turn down"), REFUSING, "refuse", "close")
 
 
 class BanForm(forms.Form):
@@ -101,7 +103,7 @@ class StandingFilter(admin.SimpleListFilter):
 
 
 @admin.register(Ban)
-class BanAdmin(ActingAdmin):
+class BanAdmin(DecidingAdmin):
     """Who and what is kept out, and why."""
 
     list_display = ["subject_shown", "kind", "shown_standing", "reason", "at", "ends_at", "made_by", "lifted_by"]
@@ -111,6 +113,8 @@ class BanAdmin(ActingAdmin):
     ordering = ["-at"]
     actions = ["lift_selected"]
     actions_list = ["ban"]
+    actions_row = ["lift_row"]
+    actions_detail = ["lift_row"]
     fields = [
         ("kind", "user", "node", "address"),
         "reason",
@@ -159,12 +163,12 @@ class BanAdmin(ActingAdmin):
     @admin.action(description=_("Lift with a reason"), permissions=["act"])
     def lift_selected(self, request: HttpRequest, queryset: QuerySet[Ban]) -> HttpResponse | None:
         """Ask for the reason, then lift."""
-        reason = ask_reason(self, request, queryset.with_people(), "lift_selected", LIFTING)  # type: ignore[attr-defined]
-        if isinstance(reason, HttpResponse):
-            return reason
-        act = partial(lift, actor=acting(request), reason=reason, now=utcnow())
-        self.each(request, queryset.select_related("user", "node__operator__user"), act, _("lifted"))
-        return None
+        return self.with_reason(request, queryset, lift, ("lift_selected", LIFTING, _("lifted")))
+
+    @action(**LIFT)  # type: ignore[untyped-decorator]
+    def lift_row(self, request: HttpRequest, form: ReasonDialog, object_id: str) -> HttpResponse:
+        """Lift one."""
+        return self.given_reason(request, form, object_id, (lift, _("lifted")))
 
 
 def lift(ban: Ban, *, actor: User, reason: str, now: datetime) -> bool:
@@ -194,14 +198,16 @@ class OpenFilter(admin.SimpleListFilter):
 
 
 @admin.register(Appeal)
-class AppealAdmin(ActingAdmin):
+class AppealAdmin(DecidingAdmin):
     """What the banned say, and what they are answered."""
 
     list_display = ["at", "by", "ban", "text", "granted", "answered_by"]
     list_filter = [OpenFilter, "granted"]
     search_fields = ["id", "ban__id", "by__email", "text"]
-    list_select_related = ["by", "ban__user", "ban__node", "answered_by"]
+    list_select_related = ["by", "ban__user", "ban__node__operator__user", "answered_by"]
     actions = ["grant_selected", "refuse_selected"]
+    actions_row = ["grant_row", "refuse_row"]
+    actions_detail = ["grant_row", "refuse_row"]
     fields = ["ban", "ban_reason", "ban_evidence", ("by", "at"), "text", "granted", "answer", "history_lines"]
     readonly_fields = ["ban_reason", "ban_evidence", "history_lines"]
 
@@ -220,28 +226,34 @@ class AppealAdmin(ActingAdmin):
     @admin.action(description=_("Grant, with an answer"), permissions=["act"])
     def grant_selected(self, request: HttpRequest, queryset: QuerySet[Appeal]) -> HttpResponse | None:
         """Ask for the answer, then lift the bans."""
-        return self._answer(request, queryset, "grant_selected", granted=True)
+        return self.with_reason(request, queryset, grant, ("grant_selected", GRANTING, _("granted")))
 
     @admin.action(description=_("Turn down, with an answer"), permissions=["act"])
     def refuse_selected(self, request: HttpRequest, queryset: QuerySet[Appeal]) -> HttpResponse | None:
         """Ask for the answer, then turn the appeals down."""
-        return self._answer(request, queryset, "refuse_selected", granted=False)
+        return self.with_reason(request, queryset, refuse, ("refuse_selected", REFUSING, _("turned down")))
 
-    def _answer(
-        self, request: HttpRequest, queryset: QuerySet[Appeal], name: str, *, granted: bool
-    ) -> HttpResponse | None:
-        rows = queryset.select_related("by", "ban__user", "ban__node__operator__user")
-        text = ask_reason(self, request, rows, name, GRANTING if granted else REFUSING)
-        if isinstance(text, HttpResponse):
-            return text
-        actor, now = acting(request), utcnow()
+    @action(**GRANT)  # type: ignore[untyped-decorator]
+    def grant_row(self, request: HttpRequest, form: ReasonDialog, object_id: str) -> HttpResponse:
+        """Grant one."""
+        return self.given_reason(request, form, object_id, (grant, _("granted")))
 
-        def act(made: Appeal) -> bool:
-            appeals.answer(made, actor, text, now, granted=granted)
-            return True
+    @action(**REFUSE)  # type: ignore[untyped-decorator]
+    def refuse_row(self, request: HttpRequest, form: ReasonDialog, object_id: str) -> HttpResponse:
+        """Turn one down."""
+        return self.given_reason(request, form, object_id, (refuse, _("turned down")))
 
-        self.each(request, rows, act, _("granted") if granted else _("turned down"))
-        return None
+
+def grant(appeal: Appeal, *, actor: User, reason: str, now: datetime) -> bool:
+    """Grant an appeal with an answer; true, since it raises where nothing was done."""
+    appeals.answer(appeal, actor, reason, now, granted=True)
+    return True
+
+
+def refuse(appeal: Appeal, *, actor: User, reason: str, now: datetime) -> bool:
+    """Turn an appeal down with an answer; true, since it raises where nothing was done."""
+    appeals.answer(appeal, actor, reason, now, granted=False)
+    return True
 
 
 @admin.register(ReputationChange)

@@ -4,8 +4,7 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import reverse
+from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -14,19 +13,16 @@ from unfold.decorators import action, display
 from unfold.forms import BaseDialogForm
 
 from apps.core.admin import ReadOnlyAdmin, acting
+from apps.core.admin_decisions import ask, back
 from apps.core.errors import MeshError
 from apps.operators import applications, hardware
-from apps.operators.admin.asking import RejectionForm, ask
+from apps.operators.admin.asking import RejectionDialog, RejectionForm
 from apps.operators.models import Application, ApplicationStatus
 from workers.protocol.clock import utcnow
 
 COLOURS = {"submitted": "warning", "approved": "success", "rejected": "danger", "draft": "info"}
 APPROVING = gettext_lazy("The applicant becomes an operator; on a test network the treasury grants the tier's stake.")
 REJECTING = gettext_lazy("The applicant reads the reason, and can change the application and hand it in again.")
-
-
-class RejectionDialog(RejectionForm, BaseDialogForm):  # type: ignore[misc]
-    """Asks for criterion and reason on the row."""
 
 
 class AwaitingReviewFilter(admin.SimpleListFilter):
@@ -133,7 +129,7 @@ class ApplicationAdmin(ReadOnlyAdmin):
     def approve_row(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
         """Approve one."""
         self._decide(request, Application.objects.filter(pk=object_id), None)
-        return self._back(request)
+        return back(request, self.opts)
 
     @action(  # type: ignore[untyped-decorator]
         description=gettext_lazy("Reject with a reason"),
@@ -150,14 +146,7 @@ class ApplicationAdmin(ReadOnlyAdmin):
     def reject_row(self, request: HttpRequest, form: RejectionDialog, object_id: str) -> HttpResponse:
         """Reject one."""
         self._decide(request, Application.objects.filter(pk=object_id), form.cleaned_data)
-        return self._back(request)
-
-    def _back(self, request: HttpRequest) -> HttpResponse:
-        """To the queue, from a dialog or from its page."""
-        url = reverse("admin:operators_application_changelist")
-        if request.headers.get("HX-Request"):
-            return HttpResponse(headers={"HX-Redirect": url})
-        return HttpResponseRedirect(url)
+        return back(request, self.opts)
 
     def _decide(self, request: HttpRequest, queryset: QuerySet[Application], no: dict[str, Any] | None) -> None:
         """Approve, or reject where `no` has criterion and reason; each application for itself."""

@@ -1,28 +1,27 @@
 """Operators and what is theirs, in the admin: looked at, suspended, revoked; never edited."""
 
-from collections.abc import Callable
 from datetime import datetime
 from functools import partial
-from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import reverse
+from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
 from unfold.forms import BaseDialogForm
 
-from apps.core.admin import ActingAdmin, ReadOnlyAdmin, acting
+from apps.core.admin import ReadOnlyAdmin, acting
+from apps.core.admin_decisions import DecidingAdmin, ReasonDialog, confirmation, dialog
 from apps.core.models import User
 from apps.operators import deciding, standing
-from apps.operators.admin.asking import ReasonForm, ask_reason
 from apps.operators.authentication import revoke_key
 from apps.operators.models import ApiKey, Node, NodeEvent, Notification, Operator, Stake, Wallet
 from workers.protocol.clock import utcnow
 
 IDLE = _("Their nodes get no tasks until they are reinstated.")
 REVOKING = _("Their keys are refused for good.")
+ENDING = _("Programs that use them are refused at once; their owners make new ones.")
+BACK = _("They connect and work again; a reputation that is used up is raised to where work comes.")
 OPERATOR_COLOURS = {"active": "success", "suspended": "danger"}
 NODE_COLOURS = {
     "online": "success",
@@ -34,51 +33,11 @@ NODE_COLOURS = {
     "suspended": "danger",
     "revoked": "danger",
 }
-ENDING = _("Programs that use them are refused at once; their owners make new ones.")
-
-
-class ReasonDialog(ReasonForm, BaseDialogForm):  # type: ignore[misc]
-    """Asks for the reason on the row."""
-
-
-def dialog(word: Any, consequence: Any, url: str, icon: str) -> dict[str, Any]:
-    """A row's action with a dialog that asks for a reason."""
-    asked = {"title": word, "description": consequence, "form_class": ReasonDialog, "form_submit_text": word}
-    return {"description": word, "permissions": ["act"], "url_path": url, "icon": icon, "dialog": asked}
-
-
 SUSPEND = dialog(_("Suspend"), IDLE, "suspend", "pause")
 REVOKE = dialog(_("Revoke"), REVOKING, "revoke", "block")
-REINSTATE = dialog(_("Reinstate"), _("Their nodes may work again."), "reinstate", "play_arrow")
-del REINSTATE["dialog"]["form_class"]
-
-
-class DecidingAdmin(ActingAdmin):
-    """Rows that are decided on the row and in bulk."""
-
-    def decide(self, request: HttpRequest, object_id: str, act: Callable[[Any], object], done: Any) -> HttpResponse:
-        """Act on one row from its dialog, then show the list."""
-        self.each(request, self.get_queryset(request).filter(pk=object_id), act, done)
-        url = reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist")
-        if request.headers.get("HX-Request"):
-            return HttpResponse(headers={"HX-Redirect": url})
-        return HttpResponseRedirect(url)
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        """With what the list and the actions need of other rows."""
-        rows: QuerySet[Any] = super().get_queryset(request)
-        return rows.select_related(*self.list_select_related)
-
-    def with_reason(
-        self, request: HttpRequest, queryset: QuerySet[Any], act: Callable[..., object], what: tuple[str, Any, Any]
-    ) -> HttpResponse | None:
-        """Ask for the reason, then act on each; `what` is the action's name, consequence and past tense."""
-        name, consequence, done = what
-        reason = ask_reason(self, request, queryset, name, consequence)
-        if isinstance(reason, HttpResponse):
-            return reason
-        self.each(request, queryset, partial(act, actor=acting(request), reason=reason, now=utcnow()), done)
-        return None
+REINSTATE = confirmation(_("Reinstate"), _("Their nodes may work again."), "reinstate", "play_arrow")
+LET_BACK = dialog(_("Reinstate"), BACK, "reinstate", "play_arrow")
+REVOKE_KEY = dialog(_("Revoke"), ENDING, "revoke", "block")
 
 
 @admin.register(Operator)
@@ -113,9 +72,7 @@ class OperatorAdmin(DecidingAdmin):
     @action(**SUSPEND)  # type: ignore[untyped-decorator]
     def suspend_row(self, request: HttpRequest, form: ReasonDialog, object_id: str) -> HttpResponse:
         """Suspend one."""
-        reason = form.cleaned_data["reason"]
-        act = partial(standing.suspend, actor=acting(request), reason=reason, now=utcnow())
-        return self.decide(request, object_id, act, _("suspended"))
+        return self.given_reason(request, form, object_id, (standing.suspend, _("suspended")))
 
     @action(**REINSTATE)  # type: ignore[untyped-decorator]
     def reinstate_row(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
@@ -133,8 +90,8 @@ class NodeAdmin(DecidingAdmin):
     search_fields = ["name", "id", "kid", "operator__user__email"]
     list_select_related = ["operator__user"]
     actions = ["suspend_selected", "reinstate_selected", "revoke_selected"]
-    actions_row = ["suspend_row", "revoke_row"]
-    actions_detail = ["suspend_row", "revoke_row"]
+    actions_row = ["suspend_row", "reinstate_row", "revoke_row"]
+    actions_detail = ["suspend_row", "reinstate_row", "revoke_row"]
     readonly_fields = ["history_lines"]
 
     @display(description=_("status"), label=NODE_COLOURS, ordering="status")  # type: ignore[untyped-decorator]
@@ -154,22 +111,23 @@ class NodeAdmin(DecidingAdmin):
     @admin.action(description=_("Reinstate with a reason"), permissions=["act"])
     def reinstate_selected(self, request: HttpRequest, queryset: QuerySet[Node]) -> HttpResponse | None:
         """Lift suspensions; a score that is used up is raised to where work comes again."""
-        what = ("reinstate_selected", _("They connect and work again."), _("reinstated"))
+        what = ("reinstate_selected", BACK, _("reinstated"))
         return self.with_reason(request, queryset, deciding.reinstate, what)
 
     @action(**SUSPEND)  # type: ignore[untyped-decorator]
     def suspend_row(self, request: HttpRequest, form: ReasonDialog, object_id: str) -> HttpResponse:
         """Suspend one."""
-        reason = form.cleaned_data["reason"]
-        act = partial(deciding.suspend, actor=acting(request), reason=reason, now=utcnow())
-        return self.decide(request, object_id, act, _("suspended"))
+        return self.given_reason(request, form, object_id, (deciding.suspend, _("suspended")))
+
+    @action(**LET_BACK)  # type: ignore[untyped-decorator]
+    def reinstate_row(self, request: HttpRequest, form: ReasonDialog, object_id: str) -> HttpResponse:
+        """Reinstate one."""
+        return self.given_reason(request, form, object_id, (deciding.reinstate, _("reinstated")))
 
     @action(**REVOKE)  # type: ignore[untyped-decorator]
     def revoke_row(self, request: HttpRequest, form: ReasonDialog, object_id: str) -> HttpResponse:
         """Revoke one."""
-        reason = form.cleaned_data["reason"]
-        act = partial(deciding.revoke, actor=acting(request), reason=reason, now=utcnow())
-        return self.decide(request, object_id, act, _("revoked"))
+        return self.given_reason(request, form, object_id, (deciding.revoke, _("revoked")))
 
 
 @admin.register(ApiKey)
@@ -181,6 +139,8 @@ class ApiKeyAdmin(DecidingAdmin):
     search_fields = ["prefix", "name", "user__email"]
     list_select_related = ["user"]
     actions = ["revoke_selected"]
+    actions_row = ["revoke_row"]
+    actions_detail = ["revoke_row"]
     fields = [
         ("prefix", "name", "user"),
         "scopes",
@@ -193,11 +153,17 @@ class ApiKeyAdmin(DecidingAdmin):
     @admin.action(description=_("Revoke with a reason"), permissions=["act"])
     def revoke_selected(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> HttpResponse | None:
         """Ask for the reason, then revoke."""
+        return self.with_reason(request, queryset, end_key, ("revoke_selected", ENDING, _("revoked")))
 
-        def act(key: ApiKey, *, actor: User, reason: str, now: datetime) -> bool:
-            return revoke_key(key, now, actor, reason)
+    @action(**REVOKE_KEY)  # type: ignore[untyped-decorator]
+    def revoke_row(self, request: HttpRequest, form: ReasonDialog, object_id: str) -> HttpResponse:
+        """Revoke one."""
+        return self.given_reason(request, form, object_id, (end_key, _("revoked")))
 
-        return self.with_reason(request, queryset, act, ("revoke_selected", ENDING, _("revoked")))
+
+def end_key(key: ApiKey, *, actor: User, reason: str, now: datetime) -> bool:
+    """Revoke a key; false where it was revoked."""
+    return revoke_key(key, now, actor, reason)
 
 
 @admin.register(NodeEvent)
