@@ -1,4 +1,4 @@
-"""Rows of the ledger. Transfers and entries are written by `ledger_post` alone; see migration 0002."""
+"""Rows of the ledger. Transfers and entries are written by `ledger_post` alone; see migrations 0002 and 0006."""
 
 from collections.abc import Sequence
 from typing import Any

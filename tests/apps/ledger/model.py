@@ -43,18 +43,13 @@ class Ledger:
         if linked and any(code in BAD_ALONE or code.startswith("exists_with") for code in codes):
             return ["linked_failed" if code == "created" else code for code in codes]
         fresh = [t for t, code in zip(batch, codes, strict=True) if code == "created"]
-        short = self._short(fresh)
-        if not short:
-            for transfer in fresh:
-                self._move(transfer)
-            return codes
-        if linked or len(batch) == 1:
+        if linked and (short := self._short(fresh)):
             return [
                 code if code != "created" else short.get(t.debit, "linked_failed")
                 for t, code in zip(batch, codes, strict=True)
             ]
-        half = len(batch) // 2
-        return self.post(batch[:half], linked=False) + self.post(batch[half:], linked=False)
+        refused = self._move_what_fits(fresh)
+        return [refused.get(t.id, code) if code == "created" else code for t, code in zip(batch, codes, strict=True)]
 
     def place(self, transfer: NewTransfer, expires: int) -> str:
         """Set aside; the code of the error, or "open"."""
@@ -124,6 +119,18 @@ class Ledger:
             for account, change in net.items()
             if self.balances[account] + change < floors[account]
         }
+
+    def _move_what_fits(self, fresh: list[NewTransfer]) -> dict[UUID, str]:
+        """All of them, or what fits of the first half, then of the second; the codes of the others."""
+        short = self._short(fresh)
+        if not short:
+            for transfer in fresh:
+                self._move(transfer)
+            return {}
+        if len(fresh) == 1:
+            return {fresh[0].id: short[fresh[0].debit]}
+        half = len(fresh) // 2
+        return self._move_what_fits(fresh[:half]) | self._move_what_fits(fresh[half:])
 
     def _move(self, transfer: NewTransfer) -> None:
         self.balances[transfer.debit] -= transfer.amount

@@ -116,6 +116,26 @@ def test_a_long_batch_with_a_few_overdrafts_posts_the_rest(ada: Account, bert: A
     assert balances(ada, bert) == [505, 495]
 
 
+def test_a_batch_with_overdrafts_is_written_once(ada: Account, bert: Account, fund: Fund) -> None:
+    fund(ada, 1_000)
+    batch = [move(ada, bert, 5_000 if i % 100 == 7 else 1) for i in range(500)]
+    codes(*batch, linked=False)
+    numbers = list(Transfer.objects.filter(kind="test").order_by("seq").values_list("seq", flat=True))
+    # What had been written and undone would have used numbers up.
+    assert numbers == list(range(numbers[0], numbers[0] + 495))
+
+
+def test_an_id_is_repeated_in_a_batch_with_overdrafts_too(ada: Account, bert: Account, fund: Fund) -> None:
+    fund(ada, 10)
+    transfer = move(ada, bert, 1)
+    assert codes(transfer, move(ada, bert, 99), transfer, linked=False) == ["created", "overdraft", "id_repeated"]
+
+
+def test_amounts_whose_sum_is_no_number_of_the_database_are_overdrafts(ada: Account, bert: Account) -> None:
+    batch = [move(ada, bert, MAX_SUPPLY) for _ in range(5_000)]
+    assert set(codes(*batch, linked=False)) == {"overdraft"}
+
+
 def test_nothing_is_minted_beyond_the_cap(ada: Account) -> None:
     mint = accounts.system("mint")
     assert codes(move(mint, ada, MAX_SUPPLY)) == ["created"]
