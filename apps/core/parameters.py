@@ -90,15 +90,15 @@ PARAMETERS: dict[str, Spec] = {
     "operators.token_seconds": Spec(3600, 60, 7 * 86_400, "s", "Life of an enrolment token."),
     "operators.pow_zeros": Spec(4, 1, 8, "hex digits", "Leading zeros of an enrolment's proof-of-work."),
     "operators.max_nodes": Spec(20, 1, 10_000, "nodes", "Most nodes of one operator."),
+    "operators.most_all": Spec(1_000, 0, 10**6, "operators", "Most operators of tier ALL."),
+    "operators.most_oracle": Spec(100, 0, 10**6, "operators", "Most operators of tier ORACLE."),
+    "operators.most_guardian": Spec(50, 0, 10**6, "operators", "Most operators of tier GUARDIAN."),
     "operators.hosts_per_wallet": Spec(3, 1, 10_000, "hosts", "Most hosts of shards that join with one wallet."),
     "operators.wallet_accounts_hour": Spec(
         10, 0, 10**6, "accounts", "Most accounts that wallets make from one network address in an hour."
     ),
     "operators.joins_per_hour": Spec(
         5, 0, 10**6, "joins", "Most machines that join from one network address in an hour."
-    "operators.most_all": Spec(1_000, 0, 10**6, "operators", "Most operators of tier ALL."),
-    "operators.most_oracle": Spec(100, 0, 10**6, "operators", "Most operators of tier ORACLE."),
-    "operators.most_guardian": Spec(50, 0, 10**6, "operators", "Most operators of tier GUARDIAN."),
     ),
     "operators.host_stake": Spec(10 * MESH, 0, 10**6 * MESH, "base units", "Stake of a host of shards."),
     "ethereum.chain_id": Spec(3281, 1, 2**53 - 1, "", "Chain that Ethereum signatures name in their domain."),
