@@ -132,8 +132,7 @@ def _tell(application: Application, kind: str, now: datetime, actor: User) -> No
 
 def place_in_queue(application: Application) -> int:
     """How many were handed in before this one and still wait, plus one."""
-    waiting = Application.objects.filter(status=ApplicationStatus.SUBMITTED, submitted_at__lt=application.submitted_at)
-    return waiting.count() + 1
+    return Application.objects.waiting().filter(submitted_at__lt=application.submitted_at).count() + 1
 
 
 def queue_context(application: Application | None, now: datetime) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.core.inbox import SHOWN, Item, Section
 from apps.operators import reputation
-from apps.operators.models import Appeal, Application, ApplicationStatus, Node, NodeStatus, Notification
+from apps.operators.models import Appeal, Application, Node, NodeStatus, Notification
 
 
 def listed(model: str) -> str:
@@ -24,7 +24,7 @@ def page(model: str, pk: Any) -> str:
 
 def reviews(now: datetime) -> Section:
     """Applications that wait for a review."""
-    rows = Application.objects.filter(status=ApplicationStatus.SUBMITTED).order_by("submitted_at")
+    rows = Application.objects.waiting().order_by("submitted_at")
     items = [
         Item(f"{row.user} · {row.tier}", page("application", row.pk), row.submitted_at, row.pk)
         for row in rows.select_related("user")[:SHOWN]

@@ -42,6 +42,8 @@ class AwaitingReviewFilter(admin.SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         value = self.value() or ApplicationStatus.SUBMITTED
+        if value == ApplicationStatus.SUBMITTED:
+            return queryset.filter(pk__in=Application.objects.waiting())
         return queryset if value == "all" else queryset.filter(status=value)
 
 

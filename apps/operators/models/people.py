@@ -50,6 +50,14 @@ APPLICATION_NEXT_STEPS = {
 }
 
 
+class ApplicationQuerySet(models.QuerySet["Application"]):
+    """Applications by whether somebody has to look at them."""
+
+    def waiting(self) -> "ApplicationQuerySet":
+        """Handed in, by people who are still there: nobody can be told of the review of a closed account."""
+        return self.filter(status=ApplicationStatus.SUBMITTED, user__is_active=True)
+
+
 class Application(models.Model):
     """Somebody asks to run nodes: which tier, where, on what hardware."""
 
@@ -67,6 +75,8 @@ class Application(models.Model):
     reviewed_at = models.DateTimeField(null=True)
     reviewed_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
     created_at = models.DateTimeField()
+
+    objects = ApplicationQuerySet.as_manager()
 
     class Meta:
         ordering = ["submitted_at", "created_at"]

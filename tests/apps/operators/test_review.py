@@ -13,7 +13,7 @@ from pytest_django.fixtures import Settings
 from apps.core import live, staff
 from apps.core.models import Event, User
 from apps.ledger import accounts
-from apps.operators import applications, enrolment, errors, standing, tiers
+from apps.operators import applications, enrolment, errors, standing, tiers, waiting
 from apps.operators.authentication import make_key
 from apps.operators.models import Application, Node, NodeStatus, Operator, Scope
 from tests.apps.operators.conftest import DATA
@@ -93,6 +93,27 @@ def test_nobody_reviews_their_own_application(admin: User) -> None:
     with pytest.raises(errors.SelfReview):
         applications.approve(submit(admin), admin, utcnow())
     assert Application.objects.get().status == "submitted"
+
+
+def test_an_application_of_a_closed_account_leaves_the_queue_until_it_is_opened_again(
+    desk: Client, applicant: User
+) -> None:
+    closed, behind = submit(applicant), submit(User.objects.create_user("bert@example.org"))
+    for opened in (False, True):
+        User.objects.filter(pk=applicant.pk).update(is_active=opened)
+        for page in (QUEUE, f"{QUEUE}?status=submitted"):
+            assert (str(applicant.email) in desk.get(page).content.decode()) == opened, page
+        assert waiting.reviews(utcnow()).count == 1 + opened
+        assert applications.place_in_queue(behind) == 1 + opened
+    User.objects.filter(pk=applicant.pk).update(is_active=False)
+    assert str(applicant.email) in desk.get(f"{QUEUE}?status=all").content.decode()
+    refused = desk.post(f"{QUEUE}{closed.pk}/approve/", {"_form_submitted": "True"})
+    assert refused["Location"] == QUEUE
+    told = desk.get(QUEUE).content.decode()
+    assert "account was deleted or closed. There is nothing to review." in told
+    closed.refresh_from_db()
+    assert closed.status == "submitted"
+    assert not Operator.objects.exists()
 
 
 @pytest.mark.django_db(transaction=True)
