@@ -112,6 +112,7 @@ PARAMETERS: dict[str, Spec] = {
     "reputation.uptime": Spec(1, 0, 100, "points", "Gained by an hour online."),
     "reputation.uptime_max_day": Spec(24, 0, 24, "hours", "Most hours online that count in a UTC day."),
     "reputation.uptime_least_percent": Spec(90, 1, 100, "%", "Part of an hour online that makes it count."),
+    "operators.login_key_days": Spec(90, 1, 365, "days", "Life of the key that `mesh login` makes."),
     "reputation.shard_hosted": Spec(1, 0, 100, "points", "Gained by an hour of a hosted shard."),
     "reputation.shard_dropped": Spec(10, 0, 100, "points", "Lost by dropping a hosted shard."),
     "reputation.vote": Spec(1, 0, 100, "points", "Gained by a vote of governance."),

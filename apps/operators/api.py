@@ -16,9 +16,9 @@ from rest_framework.views import APIView
 from apps.core.models import User
 from apps.ledger import accounts, amounts, faucet
 from apps.operators import attempts, sybil, wallets
-from apps.operators.authentication import HasScope, HasWalletScope, make_key
+from apps.operators.authentication import HasScope, HasWalletScope, make_login_key
 from apps.operators.errors import LoginRefused, SecondFactorNeeded, TooManyWrongPasswords, WalletMissing
-from apps.operators.models import Operator, Scope
+from apps.operators.models import Operator
 from workers.protocol.clock import utcnow
 
 ATTEMPTS_AT_AN_ACCOUNT = 10
@@ -39,6 +39,7 @@ class MadeKeySerializer(serializers.Serializer[Any]):
     key = serializers.CharField()
     prefix = serializers.CharField()
     user = serializers.CharField()
+    expires_at = serializers.DateTimeField(help_text="Log in again by then.")
 
 
 class Login(APIView):
@@ -59,8 +60,9 @@ class Login(APIView):
         user = known_by(request._request, email, data["password"])
         if has_second_factor(user):
             raise SecondFactorNeeded
-        row, text = make_key(user, data["name"], list(Scope.values), utcnow())
-        return Response({"key": text, "prefix": row.prefix, "user": user.email}, status=status.HTTP_201_CREATED)
+        row, text = make_login_key(user, data["name"], utcnow())
+        body = {"key": text, "prefix": row.prefix, "user": user.email, "expires_at": row.expires_at}
+        return Response(body, status=status.HTTP_201_CREATED)
 
 
 def known_by(request: HttpRequest, email: str, password: str) -> User:

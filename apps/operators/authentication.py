@@ -12,11 +12,12 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
-from apps.core import events
+from apps.core import events, parameters
 from apps.core.models import User
 from apps.operators import bans, mail
-from apps.operators.errors import AccountBanned, KeyExpired, KeyRefused, KeyRevoked, KeyUnknown
+from apps.operators.errors import AccountBanned, KeyExpired, KeyRefused, KeyRevoked, KeyUnknown, LoginExpired
 from apps.operators.models import ApiKey, Scope
+from apps.operators.models.accounts import LOGIN_PREFIX, LOGIN_SCOPES
 from workers.protocol.clock import utcnow
 from workers.protocol.ids import new_id
 
@@ -33,10 +34,16 @@ def hash_of(key: str) -> str:
 
 @transaction.atomic
 def make_key(
-    user: User, name: str, scopes: list[str], now: datetime, *, expires_at: datetime | None = None
+    user: User,
+    name: str,
+    scopes: list[str],
+    now: datetime,
+    *,
+    expires_at: datetime | None = None,
+    prefix: str = PREFIX,
 ) -> tuple[ApiKey, str]:
     """A new key and its text, which is never seen again; its owner is told by mail."""
-    text = f"{PREFIX}{secrets.token_urlsafe(32)}"
+    text = f"{prefix}{secrets.token_urlsafe(32)}"
     row = ApiKey.objects.create(
         id=new_id("key", now),
         user=user,
@@ -54,6 +61,12 @@ def make_key(
     return row, text
 
 
+def make_login_key(user: User, name: str, now: datetime) -> tuple[ApiKey, str]:
+    """A key for a command line: it does what the commands need and ends by itself; logging in again makes a new one."""
+    end = now + timedelta(days=parameters.get("operators.login_key_days"))
+    return make_key(user, name, list(LOGIN_SCOPES), now, expires_at=end, prefix=LOGIN_PREFIX)
+
+
 @transaction.atomic
 def revoke_key(key: ApiKey, now: datetime, actor: User | None = None, reason: str = "") -> bool:
     """End a key; False where it had ended."""
@@ -65,8 +78,11 @@ def revoke_key(key: ApiKey, now: datetime, actor: User | None = None, reason: st
 
 
 def find_key(text: str, now: datetime) -> ApiKey:
-    """The living key of an active user, noted as used. Raises KeyUnknown, KeyRevoked, KeyExpired or AccountBanned."""
-    if not text.startswith(PREFIX):
+    """The living key of an active user, noted as used.
+
+    Raises KeyUnknown, KeyRevoked, KeyExpired, LoginExpired or AccountBanned.
+    """
+    if not text.startswith((PREFIX, LOGIN_PREFIX)):
         raise KeyUnknown
     key = ApiKey.objects.select_related("user").filter(hash=hash_of(text)).first()
     if key is None or not key.user.is_active:
@@ -74,7 +90,7 @@ def find_key(text: str, now: datetime) -> ApiKey:
     if key.revoked_at is not None:
         raise KeyRevoked
     if key.is_over(now):
-        raise KeyExpired
+        raise LoginExpired if key.is_login else KeyExpired
     bans.refuse(now, user=key.user)
     # Once a minute is fine enough for "last used", and spares a write a request.
     if key.last_used_at is None or key.last_used_at < now - TOUCH:

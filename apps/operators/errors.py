@@ -11,7 +11,7 @@ OperatorError
 │   ├── AccountBanned, NodeBanned, AddressBanned
 │   └── AlreadyBanned, BanInvalid, BanOver, SelfBan, AppealMissing, AppealClosed
 ├── KeyRefused
-│   └── KeyUnknown, KeyRevoked, KeyExpired
+│   └── KeyUnknown, KeyRevoked, KeyExpired ← LoginExpired
 └── LoginRefused, SecondFactorNeeded, TooManyAttempts, TooManyWrongPasswords
 """
 
@@ -305,3 +305,9 @@ class KeyExpired(KeyRefused):
     """The API key has expired. Make a new one on the site's page of API keys."""
 
     code = "api_key_expired"
+
+
+class LoginExpired(KeyExpired):
+    """The login of this command line has expired. Run `mesh login` again."""
+
+    code = "login_expired"

@@ -15,9 +15,8 @@ from rest_framework.views import APIView
 from apps.ledger import amounts
 from apps.operators import attempts, entering, sybil, wallets
 from apps.operators.api import ChallengeSerializer, MadeKeySerializer, WalletSerializer, has_second_factor
-from apps.operators.authentication import make_key
+from apps.operators.authentication import make_login_key
 from apps.operators.errors import SecondFactorNeeded
-from apps.operators.models import Scope
 from workers.protocol.clock import utcnow
 
 CHALLENGES_OF_AN_ADDRESS = 60
@@ -81,9 +80,10 @@ class KeyByWallet(APIView):
         entry = wallets.enter(data, wallets.MAKE_KEY, now, address=address)
         if has_second_factor(entry.user):
             raise SecondFactorNeeded
-        row, text = make_key(entry.user, data["name"], list(Scope.values), now)
+        row, text = make_login_key(entry.user, data["name"], now)
         claimed = amounts.show(entry.given.amount if entry.given else 0)
-        body = {"key": text, "prefix": row.prefix, "user": str(entry.user), "claimed": claimed}
+        body = {"key": text, "prefix": row.prefix, "user": str(entry.user), "expires_at": row.expires_at}
+        body["claimed"] = claimed
         return Response(body, status=status.HTTP_201_CREATED)
 
 

@@ -17,6 +17,12 @@ class Scope(models.TextChoices):
     WALLET_WRITE = "wallet:write", _("bind wallets, hand in signed orders, claim rewards")
 
 
+# The first letters of a key made by `mesh login`; those made on the site have none of their own.
+LOGIN_PREFIX = "mkl_"
+# What the commands of `mesh` ask for; reporting scans and signals is for programs.
+LOGIN_SCOPES = [Scope.JOBS_READ, Scope.JOBS_WRITE, Scope.WALLET_WRITE]
+
+
 class ApiKey(models.Model):
     """A key for programs; shown once, stored as a hash."""
 
@@ -36,6 +42,11 @@ class ApiKey(models.Model):
 
     def __str__(self) -> str:
         return f"{self.prefix}… {self.name}"
+
+    @property
+    def is_login(self) -> bool:
+        """Whether `mesh login` made it."""
+        return self.prefix.startswith(LOGIN_PREFIX)
 
     def allows(self, scopes: Collection[str]) -> bool:
         """Whether the key has all of these scopes."""

@@ -93,7 +93,7 @@ def test_logging_in_makes_a_key_and_guessing_is_slowed(client: Client, applicant
     good = {"email": "Anna@example.org", "password": "long-enough-1", "name": "host"}
     made = client.post("/api/v1/auth/login", good, content_type="application/json")
     assert made.status_code == 201
-    assert made.json()["key"].startswith("mk_")
+    assert made.json()["key"].startswith("mkl_")
     codes = [
         client.post("/api/v1/auth/login", {**good, "password": "x"}, content_type="application/json").json()["code"]
         for _ in range(11)

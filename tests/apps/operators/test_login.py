@@ -1,6 +1,6 @@
 """`mesh login`, wallets and the faucet over the API."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -9,6 +9,7 @@ from django.core.cache import cache
 from django.test import Client
 from pytest_django import Settings
 
+from apps.core import parameters
 from apps.core.models import User
 from apps.ledger import accounts
 from apps.operators import errors, wallets
@@ -35,8 +36,53 @@ def test_a_login_makes_a_key_named_after_the_host(client: Client, applicant: Use
     status, made = log_in(client, email="Anna@Example.org")
     assert (status, made["user"]) == (201, applicant.email)
     row = ApiKey.objects.get()
-    assert (row.name, row.prefix, set(row.scopes)) == ("host", made["prefix"], set(Scope.values))
+    assert (row.name, row.prefix, row.is_login) == ("host", made["prefix"], True)
+    assert set(row.scopes) == {"jobs:read", "jobs:write", "wallet:write"}
     assert user_of_key(made["key"], utcnow()) == applicant
+
+
+def test_a_login_ends_after_ninety_days_and_is_renewed_by_another(client: Client, applicant: User) -> None:
+    status, made = log_in(client)
+    row = ApiKey.objects.get()
+    assert status == 201
+    assert row.expires_at is not None
+    assert (row.expires_at - row.created_at).days == parameters.get("operators.login_key_days") == 90
+    assert datetime.fromisoformat(made["expires_at"]) == row.expires_at
+    ApiKey.objects.update(expires_at=utcnow())
+    refused = client.get("/api/v1/me", headers={"Authorization": f"Bearer {made['key']}"})
+    assert (refused.status_code, refused.json()["code"]) == (401, "login_expired")
+    assert "Run `mesh login` again" in refused.json()["detail"]
+    again = log_in(client)[1]["key"]
+    assert client.get("/api/v1/me", headers={"Authorization": f"Bearer {again}"}).status_code == 200
+
+
+def test_the_network_decides_how_long_a_login_is_good(client: Client, applicant: User) -> None:
+    parameters.set_parameter("operators.login_key_days", 7, actor=None, reason="A vote.", now=utcnow())
+    parameters.forget_cached()
+    log_in(client)
+    parameters.forget_cached()
+    row = ApiKey.objects.get()
+    assert row.expires_at is not None
+    assert (row.expires_at - row.created_at).days == 7
+
+
+def test_a_login_does_not_report_for_programs(client: Client, applicant: User) -> None:
+    headers = {"Authorization": f"Bearer {log_in(client)[1]['key']}"}
+    refused = client.post("/api/v1/scans", {}, content_type="application/json", headers=headers)
+    assert (refused.status_code, refused.json()["code"]) == (403, "scope_missing")
+
+
+def test_the_page_of_keys_shows_logins_with_their_end_and_last_use(client: Client, applicant: User) -> None:
+    key = log_in(client)[1]["key"]
+    client.force_login(applicant)
+    page = client.get("/keys").content.decode()
+    assert "(command line)" in page
+    assert "never" in page
+    assert "no end" not in page.split("<form")[0]
+    client.get("/api/v1/me", headers={"Authorization": f"Bearer {key}"})
+    assert "never" not in client.get("/keys").content.decode()
+    ApiKey.objects.update(expires_at=utcnow())
+    assert "<code>mesh login</code>" in client.get("/keys").content.decode()
 
 
 @pytest.mark.parametrize("change", [{"password": "wrong"}, {"email": "nobody@example.org"}])

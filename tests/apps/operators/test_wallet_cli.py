@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from apps.core.models import User
-from apps.operators.models import ShardHost, Wallet
+from apps.operators.models import ApiKey, ShardHost, Wallet
 from tests.apps.operators.test_browser import PASSWORD
 from tests.site.test_pages_browser import Site, running, site
 from workers.client.cli import app
@@ -39,6 +39,8 @@ def test_a_wallet_alone_makes_an_account_and_a_host_of_shards(site: Site, home: 
     assert isinstance(refused, PlatformRefused)
     assert refused.code == "wallet_unbound"
     assert mesh("login", "--wallet", "default").exit_code == 0
+    login = ApiKey.objects.get()
+    assert (login.is_login, "trading:write" in login.scopes, login.expires_at is None) == (True, False, False)
     assert json.loads(mesh("me", "--json").stdout)["balance"] == "10"
     joined = json.loads(mesh(*machine, "--json").stdout)
     assert (joined["name"], joined["stake"], joined["status"]) == ("attic", "10", "active")
