@@ -26,6 +26,7 @@ from apps.ledger.models import Account, AccountKind, Transfer, authorised_by_pla
 from apps.ledger.posting import NewTransfer, post_all
 from apps.ledger.retries import retried
 
+CLOSED = "This account is closed."
 REWARDS = {name: f"faucet.{name}" for name in ("wallet_connect", "shard_hosting", "first_inference", "uptime_bonus")}
 # Who may claim a reward is known by the rooms above; until one says so, nobody may. Empty: it is earned.
 Missing = Callable[[User, datetime], str]
@@ -85,12 +86,15 @@ def claim(user: User, reward: str, now: datetime) -> Transfer:
     """Give a user a reward of the faucet, once.
 
     Raises FaucetClosed on a mainnet, RewardUnknown, FaucetClaimed the second time, RewardNotEarned (ShardNotHosted
-    for the one of shards), FaucetEmpty.
+    for the one of shards; for a closed account any), FaucetEmpty.
     """
     if not settings.IS_TESTNET:
         raise FaucetClosed
     if reward not in REWARDS:
         raise RewardUnknown
+    # The account's deletion waits, or is found done.
+    if User.objects.locked(user.pk) is None:
+        raise RewardNotEarned(CLOSED)
     # Only the user and the reward make the id, so a changed amount cannot be claimed again either.
     transfer_id = named("faucet", reward, accounts.owner_of(user))
     if Transfer.objects.filter(pk=transfer_id).exists():
@@ -144,10 +148,13 @@ def treasury_grant(
 ) -> Transfer:
     """Give a user of a test network base units from the treasury, on a staff member's word.
 
-    A `request` that comes again gives nothing again. Raises GrantRefused, InsufficientFunds or PostingRefused.
+    A `request` that comes again gives nothing again. Raises GrantRefused (for a closed account too), InsufficientFunds
+    or PostingRefused.
     """
     if not (settings.IS_TESTNET and actor.is_active and actor.is_staff):
         raise GrantRefused
+    if User.objects.locked(user.pk) is None:
+        raise GrantRefused(CLOSED)
     transfer_id = request or uuid4()
     moved = NewTransfer(
         id=transfer_id,

@@ -25,6 +25,7 @@ from apps.ledger.errors import (
 )
 from apps.ledger.models import HOLD_TRANSITIONS, Account, Hold, HoldStatus, authorised_by_platform
 from apps.ledger.posting import NewTransfer, PostResult, post_all
+from apps.ledger.retries import retried
 
 EXPIRE_AT_ONCE = 500
 InUse = Callable[[Collection[UUID]], set[UUID]]
@@ -63,6 +64,7 @@ def keep_while(purpose: str, in_use: InUse) -> None:
     _in_use[purpose] = in_use
 
 
+@retried
 @transaction.atomic
 def place(  # noqa: PLR0913
     *,
@@ -124,6 +126,7 @@ def settle_many(settlements: Sequence[Settlement], *, now: datetime) -> list[Out
     return [Outcome(settlement.hold_id, "settled") for settlement in settlements]
 
 
+@retried
 @transaction.atomic
 def void(hold_id: UUID, *, now: datetime) -> Hold:
     """Give the payer back what the hold has left; nothing happens to a closed one. Raises HoldUnknown."""
@@ -133,6 +136,7 @@ def void(hold_id: UUID, *, now: datetime) -> Hold:
     return hold
 
 
+@retried
 @transaction.atomic
 def expire_due(*, now: datetime) -> list[Hold]:
     """Give back what is left of holds past their time, unless their work still runs; at most 500 at once."""
@@ -159,6 +163,7 @@ def _locked(hold_ids: Collection[UUID]) -> dict[UUID, Hold]:
     return found
 
 
+@retried
 @transaction.atomic
 def _settle_together(settlements: Sequence[Settlement], now: datetime) -> list[PostResult]:
     held = _locked({settlement.hold_id for settlement in settlements})

@@ -61,7 +61,7 @@ def give(user: User, document: Any, signature: str, now: datetime) -> Mandate:
     with transaction.atomic():
         # First, as the deletion of an account does, which revokes what it finds.
         if User.objects.locked(user.pk) is None:
-            raise SignerUnknown("The wallet's account is closed.")
+            raise SignerUnknown(user_transfers.CLOSED)
         last = orders.lock(order)
         if known := Mandate.objects.filter(pk=order.id).first():
             if (known.cap, known.spender, known.document["expires"]) != (cap, spender, document["expires"]):
@@ -85,6 +85,7 @@ def give(user: User, document: Any, signature: str, now: datetime) -> Mandate:
     return made
 
 
+@retried
 @transaction.atomic
 def place(mandate_id: str, spender: User, draw: Draw, now: datetime) -> Hold:
     """Place a hold on the account behind a mandate. Needs no balance of the spender's.
@@ -137,6 +138,7 @@ def used(mandate: Mandate) -> int:
     return int(mandate.draws.aggregate(spent=spent)["spent"] or 0)
 
 
+@retried
 @transaction.atomic
 def revoke(mandate_id: str, user: User, now: datetime) -> Mandate:
     """End a mandate of the user's own wallet: nothing more is held on it; what is held runs its course.

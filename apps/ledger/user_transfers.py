@@ -9,13 +9,14 @@ from django.db import transaction
 from apps.core import events
 from apps.core.models import User
 from apps.ledger import accounts, amounts, orders, signers
-from apps.ledger.errors import PayeeUnknown, PostingRefused
+from apps.ledger.errors import PayeeUnknown, PostingRefused, SignerUnknown
 from apps.ledger.models import Account, AccountKind, Transfer
 from apps.ledger.posting import NewTransfer, post_all
 from apps.ledger.retries import retried
 
 PURPOSE = "transfer"
 KIND = "transfer"
+CLOSED = "The wallet's account is closed."
 FIELDS = {"to": str, "amount": str, "memo": str}
 REFUSALS = {
     "same_account": "A wallet cannot pay itself.",
@@ -37,13 +38,15 @@ class Sent:
 def send(user: User, document: Any, signature: str, now: datetime) -> Sent:
     """Obey a signed order to pay: `to` (a wallet's address, or a ledger account as `wallet:user:7`), `amount`, `memo`.
 
-    Raises what `orders.read` and `orders.use` raise, AmountMalformed, PayeeUnknown, InsufficientFunds, or
-    PostingRefused with the code same_account or exists_with_different_<field>. Nothing has happened then.
+    Raises what `orders.read` and `orders.use` raise, AmountMalformed, PayeeUnknown, SignerUnknown for an account that
+    was closed meanwhile, InsufficientFunds, or PostingRefused with the code same_account or
+    exists_with_different_<field>. Nothing has happened then.
     """
     order = orders.read(document, signature, purpose=PURPOSE, fields=FIELDS, user=user)
     units = amounts.parse_signed(document["amount"])
     to = payee(document["to"])
     with transaction.atomic():
+        _lock_both(user, to)
         moved = NewTransfer(
             id=order.id,
             debit=accounts.wallet(user).pk,
@@ -61,6 +64,15 @@ def send(user: User, document: Any, signature: str, now: datetime) -> Sent:
         if code == "created":
             _tell(moved, user, to, now)
     return Sent(Transfer.objects.select_related("debit", "credit").get(pk=order.id), code)
+
+
+def _lock_both(user: User, to: Account) -> None:
+    """Payer and payee until commit: the deletion of either waits, or is found done."""
+    payee_pk = int(to.owner.partition(":")[2])
+    # In the order of their numbers, so that two who pay each other never wait for each other.
+    for pk in sorted({user.pk, payee_pk}):
+        if User.objects.locked(pk) is None:
+            raise SignerUnknown(CLOSED) if pk == user.pk else PayeeUnknown
 
 
 def payee(to: str) -> Account:

@@ -19,6 +19,7 @@ from apps.core.models import Event, StoredMail, User
 from apps.ledger import accounts
 from apps.ledger.models import Account, AccountKind
 from apps.ledger.money_models import Mandate
+from apps.ledger.retries import retried
 from apps.operators.account_errors import AccountGone, AccountHasNodes, AccountIsStaff, AccountObstacle, AccountStaked
 from apps.operators.models import (
     ApiKey,
@@ -77,6 +78,7 @@ def has_machines(user: User) -> bool:
     return Node.objects.filter(operator__user=user).not_revoked().exists() or hosts.exists()
 
 
+@retried
 @transaction.atomic(durable=True)
 def delete(user: User, now: datetime) -> None:
     """Forget the person and end every way in. Raises AccountGone, or the first obstacle; then nothing changed."""

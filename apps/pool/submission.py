@@ -17,6 +17,7 @@ from apps.ledger.models import authorised_by_platform
 from apps.ledger.retries import retried
 from apps.models import catalog
 from apps.models.models import ModelVersion
+from apps.operators.account_errors import AccountGone
 from apps.pool import classes, kinds, limits, pricing, queueing
 from apps.pool.classes import Feasibility
 from apps.pool.errors import IdempotencyKeyReused, InputRefused, NoNodeFits, PriceAboveLimit, SubmissionRefused
@@ -80,8 +81,8 @@ def quote(request: JobRequest, now: datetime) -> Quote:
 def submit(user: User, request: JobRequest, now: datetime, *, idempotency_key: str | None = None) -> Job:
     """Hold the whole fee and queue the job's chunks; the same idempotency key returns the same job.
 
-    Raises ModelUnknown, a SubmissionRefused, a MandateError, or InsufficientFunds; nothing has happened then but a
-    refusal counted.
+    Raises ModelUnknown, a SubmissionRefused, a MandateError, AccountGone, or InsufficientFunds; nothing has happened
+    then but a refusal counted.
     """
     digest = digest_of(request)
     earlier = _earlier(user, idempotency_key, digest)
@@ -166,8 +167,13 @@ def _write(user: User, made: Plan, idempotency_key: str | None, digest: str, now
 
 
 def _hold(job: Job, mandate: str, user: User, now: datetime) -> None:
-    """Set the job's fee aside: from the requester's wallet, or from the one behind a mandate that they may spend."""
+    """Set the job's fee aside: from the requester's wallet, or from the one behind a mandate that they may spend.
+
+    Raises AccountGone where the requester's account was deleted meanwhile; a deletion that comes later finds the job.
+    """
     assert job.hold_id is not None  # noqa: S101  only requests are submitted
+    if User.objects.locked(user.pk) is None:
+        raise AccountGone
     request, expires_at = f"job:{job.pk}", job.expires_at + HOLD_MARGIN
     if mandate:
         drawn = mandates.Draw(job.hold_id, job.price, "job", request, expires_at)

@@ -12,10 +12,12 @@ from django.db import connection, transaction
 from apps.core import parameters
 from apps.core.models import User
 from apps.ledger import accounts
+from apps.operators.account_errors import AccountGone
 from apps.operators.models import Node
 from apps.pool import cancel, completion, leases, self_tests, submission
 from apps.pool.models import Job, Result, Task
 from apps.pool.take import take
+from tests.apps.ledger.waits import until_somebody_waits_for_me
 from tests.apps.pool import cast
 from tests.apps.pool.cast import LANE, MESH, NOW, embed, later
 from tests.apps.pool.invariants import audit
@@ -217,3 +219,25 @@ def test_a_self_test_waits_for_another_that_has_not_committed(embedder: object) 
     end = lambda job: cancel.take_back(job.pk, "Not wanted.", later(1))  # noqa: E731
     one_waits_for_the_other(lambda: end(jobs[0]), lambda: end(jobs[1]))
     assert Node.objects.get(pk=new.node.pk).status == "degraded"
+
+
+def test_a_job_waits_for_its_requesters_deletion_and_is_refused(rita: User, embedder: object) -> None:
+    cast.machine("ada")
+
+    def submit() -> str:
+        try:
+            submission.submit(rita, embed("a"), NOW)
+        except AccountGone as error:
+            return error.code
+        finally:
+            connection.close()
+        return "done"
+
+    with ThreadPoolExecutor(1) as threads:
+        with transaction.atomic():
+            assert User.objects.locked(rita.pk)
+            answer = threads.submit(submit)
+            until_somebody_waits_for_me()
+            User.objects.filter(pk=rita.pk).update(is_active=False)
+        assert answer.result() == "account_gone"
+    assert not Job.objects.exists()
