@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 
 from apps.core import parameters
 from apps.core.errors import MeshError
-from apps.pool import broker, dispatch, node_states, presence
+from apps.pool import broker, dispatch, hints, node_states, presence
 from apps.pool.leases import Reaper
 from workers.protocol.clock import unix_ms, utcnow
 from workers.protocol.errors import ProtocolError
@@ -167,29 +167,9 @@ def parameters_of_connection() -> dict[str, Any]:
     return {name: values[name] for name in ("host", "port", "user", "password", "dbname") if name in values}
 
 
-class Hints:
-    """Hints from the platform's Redis that a round is worth while; without Redis it just waits."""
-
-    def __init__(self) -> None:
-        self._hearing: Any = None
-
-    def wait(self, seconds: float, stop: threading.Event) -> None:
-        """Return at a hint, at a stop, or after that many seconds."""
-        try:
-            if self._hearing is None:
-                self._hearing = presence.subscribed()
-            if self._hearing.get_message(timeout=seconds):
-                # Hints come in flocks; one round answers all of them.
-                while self._hearing.get_message(timeout=0):
-                    pass
-        except (RedisError, OSError):
-            self._hearing = None
-            stop.wait(seconds)
-
-
 def run(stop: threading.Event) -> None:
     """Rounds until told to stop. Faults are logged, and tried again after a while."""
-    sole, hints, pause = Sole(), Hints(), BACK_OFF_S[0]
+    sole, hearing, pause = Sole(), hints.Hearing(), BACK_OFF_S[0]
     dispatcher = Dispatcher(utcnow())
     acting = False
     while not stop.is_set():
@@ -203,7 +183,7 @@ def run(stop: threading.Event) -> None:
                 logger.info("Dispatching")
             dispatcher.round(utcnow())
             pause = BACK_OFF_S[0]
-            hints.wait(SOON_S if dispatcher.closing else TICK_S, stop)
+            hearing.wait(SOON_S if dispatcher.closing else TICK_S, stop)
         except FAULTS as error:
             logger.warning("A round failed", extra={"error": str(error)[:300], "kind": type(error).__name__})
             dispatcher.unwell(utcnow())

@@ -218,10 +218,3 @@ def connected(node_ids: Iterable[str]) -> set[str]:
 def note_pending(count: int) -> None:
     """How many tasks wait; goes out with the answers to heartbeats."""
     redis().set(PENDING, count, ex=60)
-
-
-def subscribed() -> Any:
-    """A subscription to hints that there is something to do; use it as a context."""
-    hearing: Any = redis().pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
-    hearing.subscribe(WAKE)
-    return hearing

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import connection, transaction
+from django.db.backends.utils import CursorWrapper
 
 from apps.core import parameters
 from apps.operators.models import Node, NodeStatus, Operator
@@ -83,11 +84,35 @@ FROM taken t JOIN picked p USING (id) JOIN pool_job j ON j.id = t.job_id ORDER B
 """  # noqa: S608
 
 
-def take(node_id: str, lane: str, n: int, now: datetime) -> list[Assignment]:
+# A cheap look at what waits for a lane, before anybody queues up to take it.
+_LOOK = """
+SELECT coalesce((n.lanes ->> %(lane)s)::int, 0) > (
+    SELECT count(*) FROM pool_task WHERE node_id = %(node)s AND lane = %(lane)s AND lease_expires_at IS NOT NULL
+) AND EXISTS (
+    SELECT 1 FROM pool_nodeclass c WHERE c.node_id = %(node)s AND c.lane = %(lane)s
+      AND EXISTS (SELECT 1 FROM pool_task t WHERE t.requires_id = c.requires_id AND t.status = 'PENDING')
+) FROM operators_node n WHERE n.id = %(node)s
+"""
+
+
+class LaneBusy(Exception):
+    """Another call is taking for the same lane at this moment."""
+
+
+def worth_taking(node_id: str, lane: str) -> bool:
+    """Whether the lane has a free slot and something waits that its node serves; what `take` then gives may be less."""
+    with connection.cursor() as cursor:
+        cursor.execute(_LOOK, {"node": node_id, "lane": lane})
+        row = cursor.fetchone()
+    return bool(row and row[0])
+
+
+def take(node_id: str, lane: str, n: int, now: datetime, *, queue_up: bool = True) -> list[Assignment]:
     """Assign up to `n` tasks to the node's lane, best first; never more than the lane has free slots.
 
     Nothing for a node that is not online, or whose operator is suspended, or whose reputation is used up; a
-    node in self-test gets its self-tests.
+    node in self-test gets its self-tests. Calls for one lane come one after another; with `queue_up=False` a call that
+    would have to wait for another raises LaneBusy instead.
     """
     n = min(n, MOST)
     if n < 1:
@@ -106,7 +131,8 @@ def take(node_id: str, lane: str, n: int, now: datetime) -> list[Assignment]:
         with connection.cursor() as cursor:
             # A statement of its own: what the lane holds is counted in the next one's snapshot, which has to begin
             # after whoever took for the same lane has committed.
-            cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"take:{node_id}:{lane}"])
+            if not _alone(cursor, f"take:{node_id}:{lane}", queue_up):
+                raise LaneBusy
             cursor.execute(_TAKE, values)
             taken = [Assignment(*row) for row in cursor.fetchall()]
         lines = [
@@ -115,3 +141,13 @@ def take(node_id: str, lane: str, n: int, now: datetime) -> list[Assignment]:
         ]
         log.write(lines, now)
     return taken
+
+
+def _alone(cursor: CursorWrapper, name: str, queue_up: bool) -> bool:
+    """Hold the lock of that name until the transaction ends; False where it is held and nobody queues up."""
+    if queue_up:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [name])
+        return True
+    cursor.execute("SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))", [name])
+    row = cursor.fetchone()
+    return bool(row and row[0])

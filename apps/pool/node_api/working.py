@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from contextlib import closing
 from datetime import datetime
 from typing import Any
 
@@ -12,11 +13,11 @@ from redis.exceptions import RedisError
 
 from apps.core.errors import MeshError
 from apps.operators.models import Node, NodeStatus
-from apps.pool import broker, completion, dispatch, leases, presence, sealing
+from apps.pool import broker, completion, dispatch, hints, leases, sealing
 from apps.pool.node_api.errors import BodyMalformed, KeyRetired, NodeSuspended, NodeUnknown, TaskMismatch
 from apps.pool.node_api.http import RESULTS, answer, body_of, envelope_of
 from apps.pool.node_api.keys import open_from_node
-from apps.pool.take import take
+from apps.pool.take import Assignment, LaneBusy, take, worth_taking
 from workers.protocol.clock import utcnow
 from workers.protocol.envelope import Envelope
 from workers.protocol.errors import ProtocolError
@@ -26,6 +27,7 @@ from workers.protocol.messages import TaskClaim, TaskHandback, TaskResult, TaskS
 logger = logging.getLogger(__name__)
 LONGEST_WAIT_S = 25.0
 LOOK_EVERY_S = 1.0
+BUSY_S = 0.05
 MOST_AT_ONCE = 16
 MOST_RESULTS = 100
 # Waiting claims occupy threads that others need: beyond this many in a process, a claim is answered at once.
@@ -84,24 +86,41 @@ def leave_broker(node: Node, now: datetime) -> None:
 
 def wait_for_tasks(node: Node, lane: str, most: int, wait_s: float) -> list[dict[str, Any]]:
     """Take now, or as soon as a hint comes; hints may be lost, so it looks every second all the same."""
-    tasks = taken(node, lane, most)
-    if tasks or wait_s <= 0 or not _waiting.acquire(blocking=False):
-        return tasks
-    end = time.monotonic() + wait_s
+    if wait_s <= 0 or not _waiting.acquire(blocking=False):
+        return sealed(take(node.pk, lane, most, utcnow()), node)
     try:
-        with presence.subscribed() as hints:
-            while not tasks and (left := end - time.monotonic()) > 0:
-                hints.get_message(timeout=min(left, LOOK_EVERY_S))
-                tasks = taken(node, lane, most)
+        with closing(hints.Hearing(node.pk)) as hearing:
+            return sealed(awaited(node, lane, most, time.monotonic() + wait_s, hearing), node)
     finally:
         _waiting.release()
-    return tasks
 
 
-def taken(node: Node, lane: str, most: int) -> list[dict[str, Any]]:
-    """What the node gets now, signed and sealed."""
+def awaited(node: Node, lane: str, most: int, end: float, hearing: hints.Hearing) -> list[Assignment]:
+    """What the lane gets until `end`, in seconds of the monotonic clock.
+
+    Many claims may wait, of one node and of others, and every submission wakes them all: each looks first, which is
+    cheap, and never stands in line behind another claim of its lane.
+    """
+    never = threading.Event()
+    while True:
+        pause = LOOK_EVERY_S
+        try:
+            if worth_taking(node.pk, lane) and (taken := take(node.pk, lane, most, utcnow(), queue_up=False)):
+                if len(taken) == most:
+                    # There may be more, and the others that wait for this lane may have found it busy.
+                    hints.wake_node(node.pk)
+                return taken
+        except LaneBusy:
+            pause = BUSY_S
+        if (left := end - time.monotonic()) <= 0:
+            return []
+        hearing.wait(min(left, pause), never)
+
+
+def sealed(taken: list[Assignment], node: Node) -> list[dict[str, Any]]:
+    """Tasks for the node, signed and sealed."""
     now = utcnow()
-    return [sealing.task_envelope(assignment, node, now) for assignment in take(node.pk, lane, most, now)]
+    return [sealing.task_envelope(assignment, node, now) for assignment in taken]
 
 
 def started(request: HttpRequest, task_id: str) -> HttpResponse:
@@ -160,9 +179,11 @@ def accept(posted: PostedResult, now: datetime, task_id: str | None = None) -> s
     if task_id is not None and body.task != task_id:
         raise TaskMismatch
     node = node_of(envelope)
-    on_broker = node.transport == Node.Transport.CELERY
-    outcome = completion.complete(envelope, unb64(posted.sealed), node, now, wake=not on_broker)
+    on_socket = node.transport == Node.Transport.SOCKET
+    outcome = completion.complete(envelope, unb64(posted.sealed), node, now, wake=on_socket)
     # Its slot is free again. Should this fail, the dispatcher's next round does it.
-    if on_broker:
+    if node.transport == Node.Transport.CELERY:
         dispatch.refill(node, utcnow())
+    elif not on_socket:
+        hints.wake_node(node.pk)
     return outcome
