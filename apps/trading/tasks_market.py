@@ -42,7 +42,8 @@ def fetch() -> int:
 
 def pairs() -> list[str]:
     """Those that may be entered, and those that are held: a pair may leave the list while a position is open."""
-    return list(dict.fromkeys([*limits.current().allowed_pairs, *positions.open().values_list("pair", flat=True)]))
+    held = sorted(positions.open().values_list("pair", flat=True))
+    return list(dict.fromkeys([*limits.current().allowed_pairs, *held]))
 
 
 def since(venue: str, pair: str, now: datetime) -> datetime:
