@@ -171,9 +171,11 @@ class ParameterChangeAdmin(ReadOnlyAdmin):
 
 @admin.register(FaultEvidence)
 class FaultEvidenceAdmin(ReadOnlyAdmin):
-    """Filed evidence."""
+    """Filed evidence, and what became of it."""
 
-    list_display = ["at", "kind", "accused", "digest"]
+    list_display = ["at", "kind", "accused", "status", "reason", "decided_at", "digest"]
+    list_filter = ["status", "kind"]
+    search_fields = ["=accused", "=digest"]
 
 
 @admin.register(StoredMail)

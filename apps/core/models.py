@@ -1,10 +1,12 @@
 """The user, the network's governed parameters with their history, the event log, and evidence of faults."""
 
+from datetime import datetime
 from typing import Any, ClassVar
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
 from django.db import models
+from django.db.models import Q
 from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -115,20 +117,53 @@ class Event(models.Model):
         return f"{self.kind} {self.subject}"
 
 
+class FaultStatus(models.TextChoices):
+    FILED = "filed", _("filed")
+    PENDING = "pending", _("pending")
+    SLASHED = "slashed", _("slashed")
+    REFUSED = "refused", _("refused")
+
+
 class FaultEvidence(models.Model):
-    """Signed proof that somebody broke a rule; governance picks it up."""
+    """Signed proof that somebody broke a rule.
+
+    What is pending is judged by the clock and either slashed or refused with a code; what is filed is for people.
+    """
 
     kind = models.CharField(max_length=64)
     accused = models.CharField(max_length=80, db_index=True)
     evidence = models.JSONField()
     digest = models.CharField(max_length=64, unique=True)
     at = models.DateTimeField()
+    status = models.CharField(max_length=8, choices=FaultStatus, default=FaultStatus.FILED)
+    reason = models.CharField(max_length=40, blank=True)
+    detail = models.CharField(max_length=300, blank=True)
+    decided_at = models.DateTimeField(null=True)
 
     class Meta:
         ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(status__in=["filed", "pending"], decided_at=None)
+                | (Q(status__in=["slashed", "refused"]) & Q(decided_at__isnull=False)),
+                name="core_fault_decided_once",
+            ),
+            models.CheckConstraint(condition=~Q(status="refused") | ~Q(reason=""), name="core_fault_refused_with_code"),
+        ]
+        indexes = [models.Index(fields=["at"], name="core_fault_pending", condition=Q(status="pending"))]
 
     def __str__(self) -> str:
         return f"{self.kind} by {self.accused}"
+
+    def decide(self, status: FaultStatus, now: datetime, reason: str = "", detail: str = "") -> bool:
+        """Slashed, or refused with a code; False where it is not pending (any more)."""
+        values = {"status": status, "reason": reason, "detail": detail[:300], "decided_at": now}
+        waiting = FaultEvidence.objects.filter(pk=self.pk, status=FaultStatus.PENDING)
+        if waiting.update(**values) != 1:
+            return False
+        for name, value in values.items():
+            setattr(self, name, value)
+        return True
 
 
 class StoredMail(models.Model):

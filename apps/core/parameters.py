@@ -81,6 +81,12 @@ PARAMETERS: dict[str, Spec] = {
     "stake.least_percent": Spec(90, 1, 100, "%", "Part of the tier's stake below which it has to be topped up."),
     "stake.topup_s": Spec(7 * 86_400, 60, 90 * 86_400, "s", "Time to top a short stake up."),
     "slashing.appeal_s": Spec(7 * 86_400, 60, 90 * 86_400, "s", "Time for which slashed stake waits for an appeal."),
+    "slashing.appeal_bond": Spec(
+        10 * MESH, 0, 1000 * MESH, "base units", "Held with an appeal; the treasury's where the appeal is turned down."
+    ),
+    "slashing.equivocation_bp": Spec(
+        10_000, 1, 10_000, "bp", "Part of the stake that is slashed for signing two different messages."
+    ),
     "rewards.escrow_s": Spec(7 * 86_400, 60, 90 * 86_400, "s", "Time for which a new node's rewards wait in escrow."),
     "rewards.escrow_percent": Spec(50, 0, 100, "%", "Part of a new node's rewards that waits in escrow."),
     "rewards.new_node_s": Spec(7 * 86_400, 0, 90 * 86_400, "s", "Age up to which a node is new."),

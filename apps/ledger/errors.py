@@ -25,7 +25,7 @@ LedgerError
 ├── PayeeUnknown
 ├── StakeError
 │   ├── StakeExceeded, UnbondingUnknown, UnbondingOver
-│   └── FaultDiffers
+│   └── FaultDiffers, SlashFinal
 ├── MandateError
 │   ├── MandateUnknown, MandateDiffers
 │   └── MandateRevoked, MandateExpired, MandateExceeded
@@ -289,6 +289,12 @@ class FaultDiffers(StakeError):
     """That fault was slashed already, of another owner or at another share."""
 
     code = "fault_differs"
+
+
+class SlashFinal(StakeError):
+    """The time for an appeal is over, or the slash was decided already. Nothing can change it any more."""
+
+    code = "slash_final"
 
 
 class MandateError(LedgerError):

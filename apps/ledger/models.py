@@ -16,6 +16,7 @@ from apps.ledger.money_models import Mandate as Mandate
 from apps.ledger.money_models import MandateDraw as MandateDraw
 from apps.ledger.money_models import SignerNonce as SignerNonce
 from apps.ledger.money_models import Slash as Slash
+from apps.ledger.money_models import SlashQuerySet as SlashQuerySet
 from apps.ledger.money_models import SlashStatus as SlashStatus
 from apps.ledger.money_models import Unbonding as Unbonding
 from apps.ledger.money_models import UnbondingStatus as UnbondingStatus

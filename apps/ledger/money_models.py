@@ -78,11 +78,33 @@ class Unbonding(models.Model):
 
 class SlashStatus(models.TextChoices):
     ESCROWED = "escrowed", _("escrowed")
+    APPEALED = "appealed", _("appealed")
     EXECUTED = "executed", _("executed")
+    OVERTURNED = "overturned", _("overturned")
+
+
+SLASH_TRANSITIONS: dict[SlashStatus, frozenset[SlashStatus]] = {
+    SlashStatus.ESCROWED: frozenset({SlashStatus.APPEALED, SlashStatus.EXECUTED}),
+    SlashStatus.APPEALED: frozenset({SlashStatus.EXECUTED, SlashStatus.OVERTURNED}),
+    SlashStatus.EXECUTED: frozenset(),
+    SlashStatus.OVERTURNED: frozenset(),
+}
+SLASH_ENDS = frozenset({SlashStatus.EXECUTED, SlashStatus.OVERTURNED})
+
+
+class SlashQuerySet(models.QuerySet["Slash"]):
+    """Slashes by whether their stake still lies in escrow."""
+
+    def undecided(self) -> "SlashQuerySet":
+        return self.exclude(status__in=SLASH_ENDS)
+
+    def due(self, now: datetime) -> "SlashQuerySet":
+        """Those that nobody has appealed against in time."""
+        return self.filter(status=SlashStatus.ESCROWED, final_at__lte=now)
 
 
 class Slash(models.Model):
-    """Stake taken for a fault, once per fault. `amount` waits in escrow until `final_at`."""
+    """Stake taken for a fault, once per fault. `amount` waits in escrow until `final_at`, or until an appeal's end."""
 
     id = models.UUIDField(primary_key=True)
     fault = models.CharField(max_length=80, unique=True)
@@ -90,11 +112,13 @@ class Slash(models.Model):
     at_stake = models.BigIntegerField()
     share_bp = models.IntegerField()
     amount = models.BigIntegerField()
-    status = models.CharField(max_length=8, choices=SlashStatus, default=SlashStatus.ESCROWED)
+    status = models.CharField(max_length=10, choices=SlashStatus, default=SlashStatus.ESCROWED)
     fault_at = models.DateTimeField()
     at = models.DateTimeField()
     final_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True)
+
+    objects = SlashQuerySet.as_manager()
 
     class Meta:
         ordering = ["-at"]
@@ -105,7 +129,8 @@ class Slash(models.Model):
                 name="ledger_slash_possible",
             ),
             models.CheckConstraint(
-                condition=Q(status="escrowed", ended_at=None) | (~Q(status="escrowed") & Q(ended_at__isnull=False)),
+                condition=Q(status__in=["escrowed", "appealed"], ended_at=None)
+                | (Q(status__in=["executed", "overturned"]) & Q(ended_at__isnull=False)),
                 name="ledger_slash_ends_once",
             ),
         ]
@@ -113,6 +138,17 @@ class Slash(models.Model):
 
     def __str__(self) -> str:
         return f"{self.fault}: {self.amount}"
+
+    def move(self, to: SlashStatus, now: datetime) -> bool:
+        """Compare-and-set from the status that this row was read with; False where that was decided already."""
+        old = SlashStatus(self.status)
+        if to not in SLASH_TRANSITIONS[old]:
+            return False
+        ended = now if to in SLASH_ENDS else None
+        if Slash.objects.filter(pk=self.pk, status=old).update(status=to, ended_at=ended) != 1:
+            return False
+        self.status, self.ended_at = to, ended
+        return True
 
 
 class Mandate(models.Model):

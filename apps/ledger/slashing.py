@@ -1,4 +1,7 @@
-"""Slashing: stake is taken for a fault, waits in escrow for an appeal, and is then burnt and given to the treasury."""
+"""Slashing: stake is taken for a fault, waits in escrow for an appeal, and is then burnt and given to the treasury.
+
+An appeal keeps it in escrow until somebody decides: it goes back to the stake, or the way it would have gone.
+"""
 
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -9,19 +12,21 @@ from django.db.models import Sum
 from apps.core import events, parameters
 from apps.core.models import User
 from apps.ledger import accounts
-from apps.ledger.errors import FaultDiffers
+from apps.ledger.errors import FaultDiffers, SlashFinal
 from apps.ledger.ids import named
 from apps.ledger.models import (
     Account,
     AccountKind,
     Entry,
     Slash,
+    SlashQuerySet,
     SlashStatus,
     Unbonding,
     UnbondingStatus,
     authorised_by_platform,
 )
 from apps.ledger.posting import NewTransfer, post_all
+from apps.ledger.retries import retried
 
 WHOLE_BP = 10_000
 EXECUTE_AT_ONCE = 200
@@ -90,18 +95,65 @@ def _take_from_leaving(account: Account, amount: int, now: datetime) -> None:
 
 def execute_due(*, now: datetime) -> list[Slash]:
     """Burn half of what nobody's appeal has kept, and give the other half to the treasury; at most 200."""
-    due = list(Slash.objects.filter(status=SlashStatus.ESCROWED, final_at__lte=now).values_list("pk", flat=True))
-    return [row for key in due[:EXECUTE_AT_ONCE] if (row := _execute(key, now))]
+    due = list(Slash.objects.due(now).values_list("pk", flat=True)[:EXECUTE_AT_ONCE])
+    return [row for key in due if (row := execute(key, now=now))]
+
+
+@retried
+@transaction.atomic
+def execute(slash_id: UUID, *, now: datetime) -> Slash | None:
+    """Execute one whose time to appeal is over; None for any other."""
+    row = _locked(Slash.objects.due(now), slash_id)
+    if row is not None:
+        _execute(row, now)
+    return row
 
 
 @transaction.atomic
-def _execute(slash_id: UUID, now: datetime) -> Slash | None:
-    waiting = Slash.objects.select_related("account").filter(pk=slash_id, status=SlashStatus.ESCROWED)
-    row = waiting.select_for_update(of=("self",), no_key=True).first()
+def keep(slash_id: UUID, *, now: datetime) -> Slash:
+    """Keep the stake in escrow until `overturn` or `uphold`, for an appeal. Raises SlashFinal once its time is over."""
+    row = _locked(Slash.objects.filter(status=SlashStatus.ESCROWED, final_at__gt=now), slash_id)
+    if row is None or not row.move(SlashStatus.APPEALED, now):
+        raise SlashFinal
+    return row
+
+
+@transaction.atomic
+def overturn(slash_id: UUID, *, now: datetime) -> Slash:
+    """Put the stake back on its account: the appeal was granted. Raises SlashFinal unless there is an open appeal."""
+    row = _appealed(slash_id)
+    row.move(SlashStatus.OVERTURNED, now)
+    if row.amount:
+        by = authorised_by_platform(f"slash:{row.fault}")
+        back = named("slash", row.fault, "return")
+        escrow = accounts.escrow(f"slash:{row.account.owner}").pk
+        post_all([NewTransfer(back, escrow, row.account_id, row.amount, "slash.return", by, row.fault)], now=now)
+    return row
+
+
+@transaction.atomic
+def uphold(slash_id: UUID, *, now: datetime) -> Slash:
+    """Execute it: the appeal was turned down. Raises SlashFinal unless there is an open appeal."""
+    row = _appealed(slash_id)
+    _execute(row, now)
+    return row
+
+
+def _locked(rows: SlashQuerySet, slash_id: UUID) -> Slash | None:
+    found = rows.select_related("account").select_for_update(of=("self",), no_key=True)
+    return found.filter(pk=slash_id).first()
+
+
+def _appealed(slash_id: UUID) -> Slash:
+    row = _locked(Slash.objects.filter(status=SlashStatus.APPEALED), slash_id)
     if row is None:
-        return None
-    row.status, row.ended_at = SlashStatus.EXECUTED, now
-    row.save(update_fields=["status", "ended_at"])
+        raise SlashFinal
+    return row
+
+
+def _execute(row: Slash, now: datetime) -> None:
+    """Burn half of a locked slash, and give the rest to the treasury."""
+    row.move(SlashStatus.EXECUTED, now)
     burnt = row.amount // 2
     escrow = accounts.escrow(f"slash:{row.account.owner}").pk
     parts = (("burn", AccountKind.BURN, burnt), ("treasury", AccountKind.TREASURY, row.amount - burnt))
@@ -115,4 +167,3 @@ def _execute(slash_id: UUID, now: datetime) -> Slash | None:
     ]
     if moved:
         post_all(moved, now=now)
-    return row

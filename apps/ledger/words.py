@@ -35,6 +35,8 @@ TRANSFERS = {
     "slash.escrow": gettext_noop("Stake taken for a fault, held until its appeal is over"),
     "slash.burn": gettext_noop("The half of slashed stake that is burnt"),
     "slash.treasury": gettext_noop("The half of slashed stake that the treasury gets"),
+    "slash.return": gettext_noop("Slashed stake that goes back after an appeal"),
+    "slash.bond": gettext_noop("The bond of an appeal that was turned down"),
     "grant.stake": gettext_noop("A tier's stake, granted to an approved operator of the testnet"),
     "grant.treasury": gettext_noop("Granted from the treasury by the testnet's staff"),
 }

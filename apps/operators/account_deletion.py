@@ -18,7 +18,7 @@ from apps.core import events
 from apps.core.models import Event, StoredMail, User
 from apps.ledger import accounts
 from apps.ledger.models import Account, AccountKind
-from apps.ledger.money_models import Mandate
+from apps.ledger.money_models import Mandate, Slash
 from apps.ledger.retries import retried
 from apps.operators.account_errors import AccountGone, AccountHasNodes, AccountIsStaff, AccountObstacle, AccountStaked
 from apps.operators.models import (
@@ -31,6 +31,7 @@ from apps.operators.models import (
     Notification,
     Operator,
     ShardHost,
+    SlashAppeal,
     Stake,
     Wallet,
 )
@@ -66,10 +67,11 @@ def obstacles(user: User) -> list[AccountObstacle]:
 
 
 def has_stake(user: User) -> bool:
-    """Whether MESH of the account is locked or on its way back, by its stakes or by the ledger."""
+    """Whether MESH of the account is locked, on its way back or slashed and not decided, by rows or by the ledger."""
     open_stakes = Stake.objects.filter(operator__user=user).exclude(status=Stake.Status.RELEASED)
     owned = Account.objects.filter(kind=AccountKind.STAKE, owner=accounts.owner_of(user), balance__gt=0)
-    return open_stakes.exists() or owned.exists()
+    slashed = Slash.objects.undecided().filter(account__owner=accounts.owner_of(user), amount__gt=0)
+    return open_stakes.exists() or owned.exists() or slashed.exists()
 
 
 def has_machines(user: User) -> bool:
@@ -116,6 +118,7 @@ def _forget_records(person: User, now: datetime) -> None:
         machines.update(name=F("pk"), probe={})
     Operator.objects.filter(user=person).update(status=Operator.Status.SUSPENDED, reason=LEFT)
     Appeal.objects.filter(by=person).update(text="")
+    SlashAppeal.objects.filter(by=person).update(text="")
     Notification.objects.filter(user=person).delete()
     if person.email:
         StoredMail.objects.filter(to__iexact=person.email).delete()

@@ -3,7 +3,7 @@
 OperatorError
 ├── AccountObstacle
 │   ├── AccountIsStaff, AccountStaked, AccountHasNodes, AccountHasJobs
-├── AccountGone, SignInAgain
+├── AccountGone, SignInAgain, ConfirmationNeeded
 ├── EmailCodeWrong, EmailCodeExpired, EmailCodeSpent, EmailTaken
 └── MailUnavailable
 """
@@ -25,7 +25,7 @@ class AccountIsStaff(AccountObstacle):
 
 
 class AccountStaked(AccountObstacle):
-    """You have MESH at stake. Unstake it and wait until it is back in your wallet."""
+    """You have MESH at stake, or slashed and not final. Unstake it, and wait until it is back or the slash is final."""
 
     code = "account_staked"
     where = "/rewards"
@@ -56,6 +56,13 @@ class SignInAgain(OperatorError):
     """This needs a fresh sign-in. Sign out, sign in again, and do it within five minutes."""
 
     code = "sign_in_again"
+    status = 403
+
+
+class ConfirmationNeeded(OperatorError):
+    """This needs to know that it is still you. Confirm it at /wallet/confirm, then do it within five minutes."""
+
+    code = "confirmation_needed"
     status = 403
 
 

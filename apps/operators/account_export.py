@@ -35,6 +35,7 @@ from apps.operators.models import (
     ReputationChange,
     RetiredKey,
     ShardHost,
+    SlashAppeal,
     Stake,
     Wallet,
 )
@@ -214,6 +215,11 @@ OWN: dict[str, Section] = {
     ),
     "appeals": lambda user: rows(
         Appeal.objects.filter(by=user), "ban_id", "text", "at", "granted", "answer", "answered_at"
+    ),
+    "slash_appeals": lambda user: rows(
+        SlashAppeal.objects.filter(by=user),
+        *("case_id", "text", "at", "bond", "granted", "answer", "answered_at"),
+        money=("bond",),
     ),
     "enrolment_tokens": lambda user: rows(
         EnrolmentToken.objects.filter(operator__user=user), "name", "created_at", "expires_at", "used_at"

@@ -33,7 +33,17 @@ from apps.operators.errors import (
     ReasonMissing,
     SelfBan,
 )
-from apps.operators.models import NODE_TRANSITIONS, Appeal, Ban, BanKind, EthereumAddress, Node, NodeStatus, Wallet
+from apps.operators.models import (
+    NODE_TRANSITIONS,
+    Appeal,
+    Ban,
+    BanKind,
+    EthereumAddress,
+    Node,
+    NodeStatus,
+    SlashCase,
+    Wallet,
+)
 from workers.protocol.clock import unix_ms
 from workers.protocol.ids import new_id
 
@@ -336,9 +346,13 @@ def _let_back(node: Node, ban: Ban, now: datetime) -> None:
     """Let the node back if it was this ban that stopped it, unless another one covers it."""
     if node.status != NodeStatus.SUSPENDED or node.reason != ban.node_reason:
         return
-    other = standing(now).nodes.get(node.pk)
-    if other is not None:
-        Node.objects.filter(pk=node.pk, reason=ban.node_reason).update(reason=f"Banned ({other.ban}): {other.reason}")
+    kept = Node.objects.filter(pk=node.pk, reason=ban.node_reason)
+    if other := standing(now).nodes.get(node.pk):
+        kept.update(reason=f"Banned ({other.ban}): {other.reason}")
+        return
+    # What was slashed while it was banned, when nobody could let it back, does not come back with the ban's end.
+    if slashed := SlashCase.objects.standing().filter(node=node, at__gte=ban.at).first():
+        kept.update(reason=slashed.node_reason, next_step=slashed.node_next_step)
         return
     node.move(NodeStatus.OFFLINE, LIFTED, RUN, now)
     _follow(node.pk, None, now)

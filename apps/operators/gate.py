@@ -11,8 +11,8 @@ from apps.operators.errors import AccountBanned
 from workers.protocol.clock import utcnow
 
 SAFE = {"GET", "HEAD", "OPTIONS", "TRACE"}
-# Its bans, signing in and out, and what the law gives it: its data, its settings, its deletion.
-OPEN = ("/bans", "/account", "/accounts/", "/theme")
+# Its bans and slashes, signing in and out, and what the law gives it: its data, its settings, its deletion.
+OPEN = ("/bans", "/account", "/accounts/", "/theme", "/rewards/slashes/")
 
 
 class BanMiddleware:

@@ -34,6 +34,8 @@ SUBJECTS = {
     "banned": gettext_lazy("Something of yours was banned"),
     "ban_lifted": gettext_lazy("A ban was lifted"),
     "appeal_answered": gettext_lazy("Your appeal was answered"),
+    "stake_slashed": gettext_lazy("Your stake was slashed"),
+    "slash_appeal_answered": gettext_lazy("Your appeal against a slash was answered"),
 }
 
 

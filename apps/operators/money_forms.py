@@ -1,4 +1,4 @@
-"""The forms of money: send, mandate, stake. Each checks what the ledger would refuse, where the field is."""
+"""The forms of money: send, mandate, stake, appeal. Each checks what the ledger would refuse, where the field is."""
 
 from typing import Any
 
@@ -91,3 +91,15 @@ class SignedForm(forms.Form):
 
     document = forms.JSONField(widget=forms.HiddenInput)
     signature = forms.CharField(widget=forms.HiddenInput, max_length=128)
+
+
+class SlashAppealForm(forms.Form):
+    """What speaks against a slash."""
+
+    text = forms.CharField(
+        label=_("Your appeal"),
+        max_length=4000,
+        widget=forms.Textarea(attrs={"rows": 5}),
+        help_text=_("Say why the two messages are no fault of yours, and what you have changed."),
+    )
+    sure = forms.BooleanField(label=_("I can appeal only once, and lose the bond if the appeal is not granted."))

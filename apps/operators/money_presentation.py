@@ -13,8 +13,8 @@ from django.utils.translation import gettext_lazy
 from apps.core import platform_keys
 from apps.core.models import User
 from apps.ledger import accounts, amounts, escrow, faucet, mandates, orders, staking
-from apps.ledger.models import EpochShare, Mandate, Slash, Transfer, Unbonding
-from apps.operators import stakes, tiers
+from apps.ledger.models import EpochShare, Mandate, Transfer, Unbonding
+from apps.operators import slash_presentation, stakes, tiers
 from apps.operators.models import Operator, Wallet
 from workers.protocol.clock import unix_ms
 from workers.protocol.ids import show_uuid
@@ -73,7 +73,7 @@ def rewards_context(user: User, now: datetime) -> dict[str, Any]:
         "waiting": waiting,
         "escrow_units": sum(part.amount for part in waiting),
         "shares": [share_of(share) for share in EpochShare.objects.filter(owner=owner)[:EPOCHS_SHOWN]],
-        "slashes": list(Slash.objects.filter(account__owner=owner)[:ROWS_SHOWN]),
+        "slashes": slash_presentation.slashes_of(user, now),
         "offers": [(offer, OFFERS[offer.name]) for offer in faucet.offers(user, now)],
         "faucet_units": faucet.left(),
         "request_id": uuid4(),

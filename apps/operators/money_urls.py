@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.operators import money_api, money_views
+from apps.operators import money_api, money_views, slash_views
 
 urlpatterns = [
     path("rewards", money_views.rewards, name="rewards"),
@@ -10,6 +10,8 @@ urlpatterns = [
     path("rewards/stake", money_views.stake_add, name="stake_add"),
     path("rewards/unstake", money_views.stake_leave, name="stake_leave"),
     path("rewards/unstake/<str:unbonding_id>/cancel", money_views.stake_keep, name="stake_keep"),
+    path("rewards/slashes/<str:slash_id>", slash_views.slash, name="slash"),
+    path("rewards/slashes/<str:slash_id>/appeal", slash_views.slash_appeal, name="slash_appeal"),
     path("rewards/faucet/<str:reward>", money_views.faucet_claim, name="faucet_claim"),
     path("transfers/new", money_views.send, name="send"),
     path("transfers/signed", money_views.send_signed, name="send_signed"),

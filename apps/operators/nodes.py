@@ -24,12 +24,18 @@ def follow(follower: Follower) -> None:
 
 
 def _move(node: Node, to: NodeStatus, reason: str, next_step: str, now: datetime) -> bool:
-    changes = {"revoked_at": now, "connected": False} if to == NodeStatus.REVOKED else {}
     with transaction.atomic(durable=True):
-        if not node.move(to, reason, next_step, now, **changes):
-            return False
-        for follower in _followers:
-            transaction.on_commit(_call(follower, node.pk, to, now), robust=True)
+        return move(node, to, reason, next_step, now)
+
+
+@transaction.atomic
+def move(node: Node, to: NodeStatus, reason: str, next_step: str, now: datetime) -> bool:
+    """Move a node as part of something larger; followers hear of it after its commit. False where it has moved."""
+    changes = {"revoked_at": now, "connected": False} if to == NodeStatus.REVOKED else {}
+    if not node.move(to, reason, next_step, now, **changes):
+        return False
+    for follower in _followers:
+        transaction.on_commit(_call(follower, node.pk, to, now), robust=True)
     return True
 
 

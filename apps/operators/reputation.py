@@ -4,6 +4,7 @@ Below one bound a node is served after others, below the next it gets no work, b
 with a reason and a way back. The score is kept in hundredths of a point.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -36,7 +37,8 @@ SIGNS = {
 }
 SUSPENDED = "Its reputation is used up."
 SUSPENDED_NEXT = "Ask the network's admins to let it back; say what you have changed."
-# A repeated key, and work that cannot raise a full score, change nothing and leave no line.
+# A line for each detail, one after another. A repeated key, and work that cannot raise a full score, change nothing and
+# leave no line.
 _MOVE = """
 WITH held AS MATERIALIZED (
     SELECT id, reputation * 100 + reputation_rest AS score FROM operators_node
@@ -44,19 +46,25 @@ WITH held AS MATERIALIZED (
       AND NOT (reputation = 100 AND %(change)s >= 0 AND %(factor)s >= 10000 AND %(key)s::text IS NULL)
     FOR NO KEY UPDATE
 ), moved AS (
-    SELECT id, score AS old,
-           least(10000, greatest(%(floor)s, (score * %(factor)s + 5000) / 10000 + %(change)s)) AS score
-    FROM held
+    SELECT id, score AS first, nr, detail,
+           least(10000, greatest(%(floor)s, (score * %(factor)s + 5000) / 10000 + %(change)s * nr)) AS score
+    FROM held CROSS JOIN unnest(%(details)s::text[]) WITH ORDINALITY AS told (detail, nr)
+), steps AS (
+    SELECT id, nr, detail, score, score - lag(score, 1, first::bigint) OVER (ORDER BY nr) AS change FROM moved
 ), line AS (
     INSERT INTO operators_reputationchange (node_id, at, kind, change, score, detail, key)
-    SELECT id, %(now)s, %(kind)s, score - old, score, %(detail)s, %(key)s FROM moved
-    WHERE score <> old OR %(key)s::text IS NOT NULL
+    SELECT id, %(now)s, %(kind)s, change, score, detail, %(key)s FROM steps
+    WHERE change <> 0 OR %(key)s::text IS NOT NULL
+    ORDER BY nr
     ON CONFLICT (node_id, key) DO NOTHING
-    RETURNING node_id, score, change
+    RETURNING node_id, change
+), whole AS (
+    SELECT held.id, held.score AS old, held.score + sum(line.change) AS score
+    FROM held JOIN line ON line.node_id = held.id GROUP BY held.id, held.score
 )
-UPDATE operators_node n SET reputation = line.score / 100, reputation_rest = line.score %% 100
-FROM line WHERE n.id = line.node_id
-RETURNING line.score - line.change, line.score
+UPDATE operators_node n SET reputation = div(whole.score, 100), reputation_rest = mod(whole.score, 100)
+FROM whole WHERE n.id = whole.id
+RETURNING whole.old, whole.score
 """
 
 
@@ -106,11 +114,21 @@ def record(node_id: str, kind: str, now: datetime, detail: str = "", key: str | 
 
     `key` makes it count once a node. Raises ValueError for a kind that the table does not have.
     """
+    return _move(node_id, kind, {"change": _change(kind), "details": [detail], "key": key}, now)
+
+
+@transaction.atomic
+def record_all(node_id: str, kind: str, now: datetime, details: Sequence[str]) -> int | None:
+    """Move a node's score by its kind once for each detail, as `record` does."""
+    return _move(node_id, kind, {"change": _change(kind), "details": details}, now) if details else None
+
+
+def _change(kind: str) -> int:
+    """By how many hundredths of a point a kind moves a score."""
     sign = SIGNS.get(ReputationKind(kind))
     if sign is None:
         raise ValueError(f"{kind} is not recorded")
-    change = sign * 100 * int(parameters.get(f"reputation.{kind}"))
-    return _move(node_id, kind, {"change": change, "detail": detail[:MOST_DETAIL], "key": key}, now)
+    return sign * 100 * int(parameters.get(f"reputation.{kind}"))
 
 
 def decay(node_id: str, day: str, now: datetime) -> int | None:
@@ -124,7 +142,17 @@ def restore(node_id: str, detail: str, now: datetime) -> int | None:
     """Raise a score that is used up to where a node gets work again; for an admin who lets it back."""
     least = 100 * (int(parameters.get("reputation.work_below")) + int(parameters.get("reputation.restored_above")))
     with transaction.atomic():
-        return _move(node_id, ReputationKind.REINSTATED, {"floor": least, "detail": detail[:MOST_DETAIL]}, now)
+        return _move(node_id, ReputationKind.REINSTATED, {"floor": least, "details": [detail]}, now)
+
+
+def take_back(node_id: str, key: str, now: datetime, detail: str) -> int | None:
+    """Undo, once, what was recorded under a key; returns the new score in hundredths, None where nothing changed."""
+    with transaction.atomic():
+        line = ReputationChange.objects.filter(node=node_id, key=key).first()
+        if line is None:
+            return None
+        how = {"change": -line.change, "details": [detail], "key": f"back:{key}"}
+        return _move(node_id, ReputationKind.REINSTATED, how, now)
 
 
 def _move(node_id: str, kind: str, how: dict[str, Any], now: datetime) -> int | None:
@@ -135,17 +163,19 @@ def _move(node_id: str, kind: str, how: dict[str, Any], now: datetime) -> int | 
         "factor": 10_000,
         "change": 0,
         "floor": 0,
-        "detail": "",
+        "key": None,
+        **how,
     }
+    values["details"] = [detail[:MOST_DETAIL] for detail in how.get("details", [""])]
     with connection.cursor() as cursor:
-        cursor.execute(_MOVE, {**values, "key": None, **how})
+        cursor.execute(_MOVE, values)
         row = cursor.fetchone()
     if row is None:
         return None
-    before, after = row
+    before, after = map(int, row)
     if level_of(after).below < level_of(before).below:
         _lose(node_id, after, now)
-    return int(after)
+    return after
 
 
 def _lose(node_id: str, score: int, now: datetime) -> None:

@@ -9,7 +9,14 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.core.inbox import SHOWN, Item, Section
 from apps.operators import reputation
-from apps.operators.models import Appeal, Application, Node, NodeStatus, Notification
+from apps.operators.models import (
+    Appeal,
+    Application,
+    Node,
+    NodeStatus,
+    Notification,
+    SlashAppeal,
+)
 
 
 def listed(model: str) -> str:
@@ -65,3 +72,12 @@ def lost_mail(now: datetime) -> Section:
     items = [Item(f"{row.kind} · {row.user}", page("notification", row.pk), row.created_at) for row in found]
     url = f"{listed('notification')}?sent_at__isempty=1"
     return Section(_("Mail that did not leave"), rows.count(), url, "operators.view_notification", items)
+
+
+def slash_appeals(now: datetime) -> Section:
+    """Appeals against slashes that wait for an answer; until then the stake lies in escrow."""
+    rows = SlashAppeal.objects.open().order_by("at")
+    found = rows.select_related("by", "case__node")[:SHOWN]
+    items = [Item(f"{row.by}: {row.case.node}", page("slashappeal", row.pk), row.at, row.pk) for row in found]
+    title, url, acts = _("Appeals against slashes"), listed("slashappeal"), ("grant_row", "refuse_row")
+    return Section(title, rows.count(), url, "operators.view_slashappeal", items, SlashAppeal, acts)

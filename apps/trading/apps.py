@@ -9,9 +9,10 @@ class TradingConfig(AppConfig):
     verbose_name = "Trading"
 
     def ready(self) -> None:
-        from apps.core import live
-        from apps.trading import kinds
+        from apps.core import inbox, live
+        from apps.trading import kinds, waiting
 
         kinds.register()
+        inbox.register("faults", waiting.unjudged)
         live.register_topic("desk", lambda user, rest: not rest)
         live.register_topic("scans", lambda user, rest: not rest)

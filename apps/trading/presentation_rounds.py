@@ -74,16 +74,6 @@ class Message:
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """A filed case against a member."""
-
-    kind: str
-    accused: str
-    digest: str
-    at: datetime
-
-
-@dataclass(frozen=True)
 class RoundView:
     """A round as the desk and its own page show it."""
 
@@ -242,7 +232,6 @@ def detail(row: Round) -> dict[str, Any]:
     }
 
 
-def evidence_in(row: Round) -> list[Evidence]:
+def evidence_in(row: Round) -> list[FaultEvidence]:
     """Cases filed against members for what they signed in this round."""
-    cases = FaultEvidence.objects.filter(evidence__round=row.pk).order_by("at")[:100]
-    return [Evidence(one.kind, one.accused, one.digest, one.at) for one in cases]
+    return list(FaultEvidence.objects.filter(evidence__round=row.pk).order_by("at")[:100])

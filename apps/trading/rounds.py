@@ -40,10 +40,11 @@ TOPICS = ("desk",)
 def committee_of(round_id: str) -> Committee:
     """A round's committee, which never changes."""
     row = Round.objects.only("subject", "members", "block_height", "block_hash").get(pk=round_id)
-    return _committee(row)
+    return frozen(row)
 
 
-def _committee(row: Round) -> Committee:
+def frozen(row: Round) -> Committee:
+    """The committee that a round's row names; raises CommitteeRefused where it names none."""
     return Committee(
         net=platform_keys.network_id(),
         round=row.pk,
@@ -109,7 +110,7 @@ def seat(row: Round) -> None:
     """Freeze the committee; raises CommitteeTooSmall."""
     row.members = [vars(member) for member in committees.frozen()]
     try:
-        committee = _committee(row)
+        committee = frozen(row)
     except CommitteeRefused as error:
         raise CommitteeTooSmall(error.detail) from error
     row.members, row.weights_sha256 = committee.seats, committee.weights_sha256

@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from hashlib import sha256
 from typing import Any
 
 from django.db import connection, transaction
 
 from apps.core import events
-from apps.core.models import Event, FaultEvidence
+from apps.core.models import Event, FaultEvidence, FaultStatus
+from apps.trading.faults import EQUIVOCATION, digest_of
 from apps.trading.models import Round, RoundMessage, RoundStatus
 from apps.trading.rounds import TOPICS, committee_of, push
 from apps.trading.rounds_errors import NotSeated, RoundUnknown
@@ -30,7 +30,6 @@ FARTHEST = 64
 MOST_OF_SIGNER = 500
 # Bytes of a message for each seat and one more: a proposal carries what every member revealed.
 LARGEST_OF_SEAT = 16 * 2**10
-EQUIVOCATION = "consensus.equivocation"
 REFUSED = "round.message_refused"
 
 
@@ -181,9 +180,9 @@ def compare(new: RoundMessage, said: Sequence[RoundMessage], committee: Committe
     evidence = proofs.make(held.envelope, new.envelope)
     if not proofs.verify(evidence, committee.by_owner[new.signer]):
         return
-    place = canonical.dumps({name: evidence[name] for name in ("net", "round", "view", "step", "signer")})
-    defaults = {"kind": EQUIVOCATION, "accused": new.signer, "evidence": evidence, "at": now}
-    _, made = FaultEvidence.objects.get_or_create(digest=sha256(place).hexdigest(), defaults=defaults)
+    values = {"kind": EQUIVOCATION, "accused": new.signer, "evidence": evidence, "at": now}
+    defaults = {**values, "status": FaultStatus.PENDING}
+    _, made = FaultEvidence.objects.get_or_create(digest=digest_of(evidence), defaults=defaults)
     if made:
         data = {"round": committee.round, "view": new.view, "step": new.step, "node": new.node_id}
         events.emit("fault.filed", subject=new.signer, topics=[*TOPICS, "admin"], data=data, now=now)

@@ -1,8 +1,8 @@
-"""Periodic work of consensus rounds."""
+"""Periodic work of consensus rounds and of what is proven against their members."""
 
 from celery import shared_task
 
-from apps.trading import rounds, rounds_silence
+from apps.trading import faults, rounds, rounds_silence
 from workers.protocol.clock import utcnow
 
 
@@ -12,3 +12,9 @@ def sweep_rounds() -> int:
     ended = rounds.sweep(utcnow())
     rounds_silence.judge(utcnow())
     return ended
+
+
+@shared_task
+def judge_faults() -> int:
+    """Slash for the evidence that is pending, or refuse it; returns how many were decided."""
+    return faults.sweep(utcnow())

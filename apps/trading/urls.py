@@ -24,6 +24,8 @@ urlpatterns = [
         name="trading_round_live",
     ),
     path("trading/rounds/<str:round_id>/certificate.json", views.certificate, name="trading_certificate"),
+    path("trading/evidence/<str:digest>", views.evidence, name="trading_evidence"),
+    path("trading/evidence/<str:digest>/evidence.json", views.evidence_file, name="trading_evidence_file"),
     path("trading/orders", views.orders, name="trading_orders"),
     path("trading/orders/<str:plan_id>", views.plan, name="trading_plan"),
     path("trading/scans", views.scans, name="trading_scans"),

@@ -13,10 +13,11 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from apps.core.errors import MeshError
-from apps.core.models import User
+from apps.core.models import FaultEvidence, User
 from apps.trading import presentation as shared
 from apps.trading import presentation_charts as charts
 from apps.trading import presentation_desk
+from apps.trading import presentation_evidence as evidence_pages
 from apps.trading import presentation_orders as order_pages
 from apps.trading import presentation_rounds as round_pages
 from apps.trading import presentation_scans as scan_pages
@@ -146,6 +147,25 @@ def certificate(request: HttpRequest, round_id: str) -> HttpResponse:
     row = get_object_or_404(Round.objects.only("certificate"), pk=round_id, certificate__isnull=False)
     answer = JsonResponse(row.certificate, json_dumps_params={"indent": 1})
     answer["Content-Disposition"] = f'attachment; filename="{row.pk}.certificate.json"'
+    return answer
+
+
+@require_safe
+def evidence(request: HttpRequest, digest: str) -> HttpResponse:
+    """Two signed messages that conflict, and what came of them."""
+    row = get_object_or_404(FaultEvidence, digest=digest)
+    return page(request, "trading/evidence.html", evidence_pages.detail(row))
+
+
+@require_safe
+def evidence_file(request: HttpRequest, digest: str) -> HttpResponse:
+    """The evidence, as `mesh verify` takes it."""
+    row = get_object_or_404(FaultEvidence, digest=digest)
+    found = evidence_pages.file_of(row)
+    if found is None:
+        raise Http404
+    answer = JsonResponse(found, json_dumps_params={"indent": 1})
+    answer["Content-Disposition"] = f'attachment; filename="{evidence_pages.filename(row)}"'
     return answer
 
 

@@ -224,6 +224,7 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "options": {"queue": "market"},
     },
     "sweep-rounds": {"task": "apps.trading.tasks.sweep_rounds", "schedule": 5, "options": {"queue": "market"}},
+    "judge-faults": {"task": "apps.trading.tasks.judge_faults", "schedule": 5, "options": {"queue": "ledger"}},
     "watch-risk": {"task": "apps.trading.risk.tasks.watch", "schedule": 60, "options": {"queue": "market"}},
 }
 

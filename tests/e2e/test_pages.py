@@ -99,6 +99,7 @@ def test_the_demo_verified_every_step(network: Network) -> None:
         assert facts[name] > 0
     assert facts["certificate_verified"] is True
     assert facts["equivocation_caught"] is True
+    assert facts["equivocation_slashed"] is True
     assert facts["source"] == "replay"
     genesis = httpx.get(f"{network.site}/api/v1/ledger/genesis").json()["document"]
     assert "all-MiniLM-L6-v2" in str(genesis["models"])

@@ -8,13 +8,14 @@ from uuid import uuid4
 from allauth.usersessions.models import UserSession
 
 from apps.core import platform_keys
-from apps.core.models import User
+from apps.core.models import FaultEvidence, User
 from apps.ledger import accounts, genesis
 from apps.ledger.audit import runs
 from apps.ledger.models import AuditRun, Mandate, Transfer, authorised_by_platform
+from apps.ledger.slashing import slash
 from apps.ledger.staking import stake, unstake
 from apps.models.models import Model
-from apps.operators.models import ApiKey, Ban, EnrolmentToken, ShardHost, Stake, Wallet
+from apps.operators.models import ApiKey, Ban, EnrolmentToken, ShardHost, SlashCase, Stake, Wallet
 from apps.pool import submission
 from apps.trading.models import Decision, Plan, Round, ScanTarget, Signal
 from tests.apps.pool import cast
@@ -99,11 +100,16 @@ def of_olga(olga: User, machine: cast.Machine) -> dict[str, Any]:
     moved = stake(olga, 100 * MESH, id=uuid4(), authorisation=by, now=now)
     Stake.objects.create(id=moved.pk, operator=operator, amount=moved.amount, locked_at=now)
     leaving = unstake(olga, 10 * MESH, id=uuid4(), authorisation=by, now=now)
+    evidence = FaultEvidence.objects.get()
+    slashed = slash(olga, f"equivocation:{evidence.digest}", 1_000, now, now)
+    case = SlashCase.objects.create(slash=slashed, evidence=evidence, node=machine.node, what="Twice.", at=now)
     return {
         "node_id": machine.node.pk,
         "token_id": token.pk,
         "host_id": host.pk,
         "unbonding_id": show_uuid("unb", leaving.pk),
+        "slash_id": case.public_id,
+        "digest": evidence.digest,
         "reward": "wallet_connect",
         "wallet": wallet.address,
     }

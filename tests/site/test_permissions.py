@@ -32,6 +32,7 @@ ALLOWED: dict[Asked, str] = {
         audit_run_csv audit_run_json block blocks dev_mail favicon health install install_file landing ledger
         ledger_account ledger_account_live ledger_live ledger_search model models openai_model openai_models
         overview overview_live schema search totals trading trading_candles trading_certificate trading_decision
+        trading_evidence trading_evidence_file
         trading_decisions trading_live trading_orders trading_plan trading_round trading_round_live
         trading_rounds trading_rtt trading_scans trading_scans_live trading_signal trading_signals
         trading_target trading_target_live transfer transfer_proof transfers transfers_live well_known
@@ -58,10 +59,10 @@ ALLOWED: dict[Asked, str] = {
         account_session_end api_mandate_revoke key_revoke mandate_revoke
     """,
     ("get", OPERATOR): """
-        node_ethereum node_register_waiting
+        node_ethereum node_register_waiting slash
     """,
     ("post", OPERATOR): """
-        api_host_leave api_stake_cancel host_leave node_ethereum stake_keep wallet_remove
+        api_host_leave api_stake_cancel host_leave node_ethereum slash_appeal stake_keep wallet_remove
     """,
     ("post", OTHER): """
         ban_appeal
@@ -92,7 +93,7 @@ ALLOWED: dict[Asked, str] = {
 ELSEWHERE = ("admin", "accounts/")
 # Forms that answer a refusal with a message on the next page: whether something changed says who was let in.
 TOLD_LATER = {"account_session_end", "ban_appeal", "host_leave", "mandate_revoke", "stake_keep"}
-FORMS = {"ban_appeal": {"text": "It was not me."}}
+FORMS = {"ban_appeal": {"text": "It was not me."}, "slash_appeal": {"text": "It was not me.", "sure": "on"}}
 QUERIES = {"trading_candles": "?pair=BTC-USD"}
 REFUSED = {401, 403}
 

@@ -34,6 +34,7 @@ def stage(site: Site) -> dict[str, str]:
         "decision": f"/trading/decisions/{rows['decision'].pk}",
         "rounds": "/trading/rounds",
         "round": f"/trading/rounds/{rows['round'].pk}",
+        "evidence": f"/trading/evidence/{rows['evidence'].digest}",
         "orders": "/trading/orders",
         "plan": f"/trading/orders/{rows['plan'].pk}",
         "scans": "/trading/scans",

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from apps.core.models import FaultEvidence
+from apps.core.models import FaultEvidence, FaultStatus
 from apps.trading import market_time
 from apps.trading.models import (
     Candle,
@@ -25,9 +25,11 @@ from apps.trading.models import (
     Signal,
     TrainedModel,
 )
+from workers.consensus import evidence as proofs
 from workers.protocol.canonical import dumps
+from workers.protocol.envelope import sign_document
 from workers.protocol.ids import new_id
-from workers.protocol.keys import b64
+from workers.protocol.keys import SigningKey, b64
 
 WALL = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 NOW = datetime(2020, 10, 2, 11, 59, tzinfo=UTC)
@@ -37,6 +39,7 @@ LABEL = (
 )
 MINUTE = timedelta(minutes=1)
 OWNERS = ("ada", "bert", "cleo", "dora", "emil")
+KEYS = {name: SigningKey.generate() for name in OWNERS}
 STEPS = ("commit", "reveal", "prevote", "precommit")
 SEEN = {"symbol": "BTC-USD", "action": "BUY", "horizon_s": 900, "confidence_bp": 7100, "price": str(10_700 * 10**8)}
 
@@ -161,7 +164,13 @@ def document(kind: str, body: dict[str, Any]) -> dict[str, Any]:
 
 def a_round(of: Signal | None = None, **fields: Any) -> Round:
     members = [
-        {"owner": f"op_{name}", "node": f"node_{name}", "kid": name, "public": name, "weight": 5000 * (40 + 5 * place)}
+        {
+            "owner": f"op_{name}",
+            "node": f"node_{name}",
+            "kid": KEYS[name].kid,
+            "public": b64(KEYS[name].public),
+            "weight": 5000 * (40 + 5 * place),
+        }
         for place, name in enumerate(OWNERS)
     ]
     return Round.objects.create(
@@ -215,13 +224,20 @@ def certified(of: Signal | None = None) -> Round:
 
 
 def signed_twice(of: Round, name: str) -> FaultEvidence:
+    """A case with true signatures, as it is filed; nothing is judged here."""
     first = says(of, name, "prevote", value="00" * 32)
+    place = {"round": of.pk, "signer": f"op_{name}", "step": "prevote", "view": 0}
+    both = [
+        sign_document("consensus.prevote", {**place, "value": value * 32}, key=KEYS[name], net="test", now=WALL)
+        for value in ("00", "ef")
+    ]
     return FaultEvidence.objects.create(
-        kind="equivocation",
+        kind="consensus.equivocation",
         accused=f"op_{name}",
-        evidence={"round": of.pk, "signer": f"op_{name}", "step": "prevote", "view": 0, "first": first.envelope},
+        evidence=proofs.make(*both),
         digest=first.digest,
         at=WALL + MINUTE,
+        status=FaultStatus.PENDING,
     )
 
 
@@ -368,7 +384,7 @@ def full_stage() -> dict[str, Any]:
     signal(NOW - 2 * MINUTE, "ETH-USD", kind="composite", confidence=0.93)
     outcome(weak, 0.004)
     agreed = certified(seen)
-    signed_twice(agreed, "emil")
+    case = signed_twice(agreed, "emil")
     buying = plan(seen, round=agreed)
     order(buying)
     order(buying, 1, NOW - 3 * MINUTE, "10704")
@@ -381,4 +397,4 @@ def full_stage() -> dict[str, Any]:
     fault()
     model("baseline", 0.4, serving=True, reason="No model beats it, so that the baseline serves.")
     model()
-    return {"signal": seen, "round": agreed, "plan": buying, "decision": allowed, "target": host}
+    return {"signal": seen, "round": agreed, "plan": buying, "decision": allowed, "target": host, "evidence": case}

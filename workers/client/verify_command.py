@@ -1,4 +1,4 @@
-"""`mesh verify`: checks a receipt or a certificate offline, with nothing but what the caller trusts already."""
+"""`mesh verify`: checks a receipt, a certificate or evidence offline, with nothing but what the caller trusts."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ import typer
 from workers.client.account_commands import Json
 from workers.client.errors import ClientError
 from workers.client.output import print_json, say, words
-from workers.consensus import certificate
+from workers.consensus import certificate, evidence
 from workers.protocol.receipts import verify_receipt
 
 
@@ -20,7 +20,7 @@ class NotVerified(ClientError):
 
 
 def verify(
-    path: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A receipt or a certificate as JSON.")],
+    path: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A receipt, certificate or evidence.")],
     root: Annotated[
         str | None, typer.Option("--root", help="Receipts: the network's root fingerprint, from a source you trust.")
     ] = None,
@@ -29,13 +29,19 @@ def verify(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Check a job's receipt or a round's certificate: signatures, hashes, sums and quorum. Needs no network."""
+    """Check a job's receipt, a round's certificate or the evidence of a fault: signatures, hashes, sums and quorum.
+
+    Needs no network.
+    """
     try:
         document = json.loads(path.read_text())
     except ValueError as error:
         raise NotVerified(f"{path} is not JSON: {error}") from error
     if certificate.looks_like(document):
         found = certificate.verify(document, pinned_block_hash=block)
+        ok, checks, trusts = found.ok, found.checks, found.trusts
+    elif evidence.looks_like(document):
+        found = evidence.check(document)
         ok, checks, trusts = found.ok, found.checks, found.trusts
     else:
         verdict = verify_receipt(document, root)

@@ -32,6 +32,8 @@ _NAMED_BY_MEMO = {
     "slash.escrow": ("slash", "memo"),
     "slash.burn": ("slash", "memo", "burn"),
     "slash.treasury": ("slash", "memo", "treasury"),
+    "slash.return": ("slash", "memo", "return"),
+    "slash.bond": ("slash", "memo", "bond"),
     "grant.stake": ("stake-grant", "owner"),
 }
 

@@ -27,20 +27,33 @@ QUESTIONS = (
     ),
     Question(
         "slashes",
-        _("Every slash was taken from its stake once, and what nobody has decided lies in escrow."),
+        _("Every slash was taken from its stake once, and lies in escrow until it is executed or goes back."),
         """
+        with moved as materialized (select * from ledger_transfer where kind like 'slash.%'), gone as (
+          select memo, coalesce(sum(amount) filter (where kind = 'slash.return'), 0) as returned,
+                 coalesce(sum(amount) filter (where kind in ('slash.burn', 'slash.treasury')), 0) as executed
+          from moved group by memo
+        )
         select 'slash ' || s.fault from ledger_slash s left join ledger_transfer t on t.id = s.id
         where s.amount <> coalesce(t.amount, 0) or (
           t.id is not null and (t.kind, t.debit_id, t.memo) is distinct from ('slash.escrow', s.account_id, s.fault)
         )
         union all
-        select 'transfer ' || t.id from ledger_transfer t
-        where t.kind = 'slash.escrow' and not exists (select from ledger_slash s where s.id = t.id)
+        select 'slash ' || s.fault || ': it is ' || s.status || '; of ' || s.amount || ', '
+          || coalesce(g.executed, 0) || ' was executed and ' || coalesce(g.returned, 0) || ' returned'
+        from ledger_slash s left join gone g on g.memo = s.fault
+        where coalesce(g.executed, 0) <> case s.status when 'executed' then s.amount else 0 end
+           or coalesce(g.returned, 0) <> case s.status when 'overturned' then s.amount else 0 end
+        union all
+        select 'transfer ' || t.id from moved t left join ledger_slash s on s.fault = t.memo
+        where case t.kind when 'slash.escrow' then not exists (select from ledger_slash o where o.id = t.id)
+                          when 'slash.return' then s.account_id is distinct from t.credit_id
+                          else s.id is null end
         union all
         select 'account ' || e.kind || ':' || e.owner || ': it holds ' || e.balance from ledger_account e
         left join (
           select 'slash:' || a.owner as owner, sum(s.amount) as kept from ledger_slash s
-          join ledger_account a on a.id = s.account_id where s.status = 'escrowed' group by a.owner
+          join ledger_account a on a.id = s.account_id where s.status in ('escrowed', 'appealed') group by a.owner
         ) w on w.owner = e.owner
         where e.kind = 'escrow' and e.owner like 'slash:%' and e.balance <> coalesce(w.kept, 0)
         """,

@@ -21,6 +21,7 @@ from apps.operators.models.people import (
     Stake,
     Tier,
 )
+from apps.operators.models.slashes import SlashAppeal, SlashCase
 from apps.operators.models.sybil import Join, ShardHost
 
 __all__ = [
@@ -47,6 +48,8 @@ __all__ = [
     "RetiredKey",
     "Scope",
     "ShardHost",
+    "SlashAppeal",
+    "SlashCase",
     "Stake",
     "Tier",
     "Wallet",

@@ -38,7 +38,9 @@ class Trade:
         facts["certificate_verified"] = self.verify(round_id)
         if not facts["equivocation_caught"]:
             raise StepFailed(f"{TWO_FACED} signed twice and was not caught.")
-        self.play.step(f"{TWO_FACED} signed twice: the evidence was verified and filed.")
+        if not facts["equivocation_slashed"]:
+            raise StepFailed(f"{TWO_FACED} signed twice, and its owner was not slashed.")
+        self.play.step(f"{TWO_FACED} signed twice: the evidence was verified, and its owner's stake lies in escrow.")
         return dict(facts)
 
     def train(self) -> None:

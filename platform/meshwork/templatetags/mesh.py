@@ -14,16 +14,16 @@ register = template.Library()
 TONES = {
     "good": {
         *{"online", "completed", "settled", "approved", "active", "verified", "accepted", "paid", "sealed", "done"},
-        *{"certified", "filled", "acted", "allow", "locked"},
+        *{"certified", "filled", "acted", "allow", "locked", "overturned"},
     },
     "wait": {
         *{"pending", "queued", "submitted", "degraded", "draining", "self_test", "held", "warning", "unlocking"},
-        *{"reducing", "paused", "partial", "unknown", "prepared", "short", "escrowed"},
+        *{"reducing", "paused", "partial", "unknown", "prepared", "short", "escrowed", "appealed"},
     },
     "busy": {"running", "claimed", "scheduled", "verifying", "settling", "now", "open"},
     "bad": {
         *{"offline", "failed", "rejected", "revoked", "suspended", "timed_out", "error", "halted", "overdue"},
-        *{"banned", "expired"},
+        *{"banned", "expired", "slashed", "executed"},
     },
 }
 TONE_OF = {status: tone for tone, statuses in TONES.items() for status in statuses}

@@ -61,7 +61,7 @@ def test_every_model_that_names_a_person_is_exported_or_known(db: None) -> None:
             "Operator",
             "Notification",
         },
-        *{"Event", "Job", "Ban", "Appeal", "EthereumAddress", "ShardHost"},
+        *{"Event", "Job", "Ban", "Appeal", "SlashAppeal", "EthereumAddress", "ShardHost"},
         # What staff did as staff, and the admin's own log of it, belongs to the network.
         *{"LogEntry", "ParameterChange", "StateChange", "AuditRun"},
     }

@@ -8,11 +8,11 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from apps.core import parameters
-from apps.core.models import FaultEvidence, User
+from apps.core.models import FaultEvidence, FaultStatus, User
 from apps.ledger import amounts, audit, faucet
 from apps.trading import kinds, market_time
+from apps.trading.faults import EQUIVOCATION
 from apps.trading.models import Decision, Order, OrderStatus, Round, RoundStatus, Scan, Signal
-from apps.trading.rounds_relay import EQUIVOCATION
 from meshwork.local.demo_cast import ADMIN, PASSWORD
 from workers.protocol.clock import utcnow
 
@@ -69,6 +69,7 @@ class Command(BaseCommand):
             "rounds_certified": certified.count(),
             "orders_filled": Order.objects.filter(status=OrderStatus.FILLED).count(),
             "equivocation_caught": FaultEvidence.objects.filter(kind=EQUIVOCATION).exists(),
+            "equivocation_slashed": FaultEvidence.objects.filter(status=FaultStatus.SLASHED).exists(),
             "source": market_time.clock().source,
             "round": newest.pk if newest else None,
         }
