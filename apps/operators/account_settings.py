@@ -1,14 +1,9 @@
 """The pages of an account's settings: profile, e-mail, security, sessions, data."""
 
-from collections.abc import Callable
 from datetime import datetime
-from functools import wraps
 from typing import Any
 
 from allauth.account.adapter import get_adapter
-from allauth.account.authentication import get_authentication_records
-from allauth.account.decorators import reauthentication_required
-from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import logout
 from django.contrib.auth.decorators import login_required
@@ -28,30 +23,14 @@ from apps.operators import (
     account_sessions,
     attempts,
 )
-from apps.operators.account_errors import MailUnavailable, SignInAgain
+from apps.operators.account_errors import MailUnavailable
 from apps.operators.account_forms import DeletionForm, EmailCodeForm, EmailForm, ProfileForm
 from apps.operators.errors import OperatorError
+from apps.operators.freshness import sure
 from apps.operators.views import FORM_METHODS, person
 from workers.protocol.clock import utcnow
 
 EXPORTS = 3
-View = Callable[..., HttpResponseBase]
-
-
-def sure(view: View) -> View:
-    """Ask for the password or a second factor, unless it was just given. Who has neither signs in afresh."""
-
-    @wraps(view)
-    def asked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        user = person(request)
-        if not get_adapter().get_reauthentication_methods(user):
-            latest = max((record["at"] for record in get_authentication_records(request, user)), default=0)
-            if utcnow().timestamp() - latest > settings.ACCOUNT_REAUTHENTICATION_TIMEOUT:
-                raise SignInAgain
-        return view(request, *args, **kwargs)
-
-    guarded: View = reauthentication_required(app="allauth.account")(asked)
-    return guarded
 
 
 @login_required

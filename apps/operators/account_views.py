@@ -2,7 +2,7 @@
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
@@ -13,7 +13,8 @@ from apps.operators import presentation, wallets
 from apps.operators.authentication import make_key, revoke_key
 from apps.operators.errors import WalletMissing
 from apps.operators.forms import ApiKeyForm
-from apps.operators.models import ApiKey
+from apps.operators.freshness import is_fresh, sure
+from apps.operators.models import ApiKey, Scope
 from apps.operators.views import FORM_METHODS, person
 from workers.protocol.clock import utcnow
 
@@ -21,12 +22,15 @@ from workers.protocol.clock import utcnow
 @login_required
 @never_cache
 @require_http_methods(FORM_METHODS)
-def keys(request: HttpRequest) -> HttpResponse:
+def keys(request: HttpRequest) -> HttpResponseBase:
     """API keys: make one, see it this once, revoke."""
     user, now = person(request), utcnow()
     form = ApiKeyForm(request.POST or None)
     made = ""
     if request.method == "POST" and form.is_valid():
+        # Such a key can bind a wallet, which needs a fresh proof in person too.
+        if Scope.WALLET_WRITE in form.cleaned_data["scopes"] and not is_fresh(request):
+            return sure(keys)(request)
         chosen = form.cleaned_data
         _row, made = make_key(user, chosen["name"], chosen["scopes"], now, expires_at=form.expires_at(now))
         form = ApiKeyForm()

@@ -16,7 +16,7 @@ from rest_framework.views import APIView
 from apps.core.models import User
 from apps.ledger import accounts, amounts, faucet
 from apps.operators import attempts, sybil, wallets
-from apps.operators.authentication import HasScope, HasWalletScope, make_login_key
+from apps.operators.authentication import HasFreshWalletScope, HasScope, HasWalletScope, make_login_key
 from apps.operators.errors import LoginRefused, SecondFactorNeeded, TooManyWrongPasswords, WalletMissing
 from apps.operators.models import Operator
 from workers.protocol.clock import utcnow
@@ -151,7 +151,7 @@ class ChallengeSerializer(serializers.Serializer[Any]):
 class WalletChallenge(APIView):
     """A challenge for one use."""
 
-    permission_classes = (IsAuthenticated, HasScope)
+    permission_classes = (IsAuthenticated, HasFreshWalletScope)
 
     @extend_schema(tags=["wallets"], responses=ChallengeSerializer)
     def get(self, request: Request) -> Response:
@@ -162,7 +162,7 @@ class WalletChallenge(APIView):
 class Wallets(APIView):
     """Binds wallets."""
 
-    permission_classes = (IsAuthenticated, HasWalletScope)
+    permission_classes = (IsAuthenticated, HasFreshWalletScope)
 
     @extend_schema(tags=["wallets"], request=WalletSerializer, responses={201: BoundSerializer})
     def post(self, request: Request) -> Response:

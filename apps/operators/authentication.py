@@ -14,7 +14,7 @@ from rest_framework.request import Request
 
 from apps.core import events, parameters
 from apps.core.models import User
-from apps.operators import bans, mail
+from apps.operators import bans, freshness, mail
 from apps.operators.errors import AccountBanned, KeyExpired, KeyRefused, KeyRevoked, KeyUnknown, LoginExpired
 from apps.operators.models import ApiKey, Scope
 from apps.operators.models.accounts import LOGIN_PREFIX, LOGIN_SCOPES
@@ -142,6 +142,16 @@ class HasWalletScope(HasScope):
     """Whoever can bind a wallet can sign for the whole account: a key needs `wallet:write` for that and for money."""
 
     to_change = Scope.WALLET_WRITE
+
+
+class HasFreshWalletScope(HasWalletScope):
+    """Binding and removing what opens the account: a session has to have proved just now whose it is."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        """Keys by their scope. Raises ConfirmationNeeded or SignInAgain for a session that is not fresh."""
+        if request.user.is_authenticated and not isinstance(request.auth, ApiKey):
+            freshness.check(request._request)
+        return super().has_permission(request, view)
 
 
 class InPerson(BasePermission):

@@ -14,7 +14,7 @@ from rest_framework.views import APIView
 
 from apps.ledger import amounts
 from apps.operators import entering, ethereum
-from apps.operators.authentication import HasWalletScope
+from apps.operators.authentication import HasFreshWalletScope
 from apps.operators.models import Node
 from apps.operators.wallet_api import (
     CHALLENGES_OF_AN_ADDRESS,
@@ -102,7 +102,7 @@ def own_node(request: Request, node_id: str) -> Node:
 class NodeBindingChallenge(APIView):
     """A challenge for binding an address to a node."""
 
-    permission_classes = (IsAuthenticated, HasWalletScope)
+    permission_classes = (IsAuthenticated, HasFreshWalletScope)
 
     @extend_schema(tags=["nodes"], request=AddressSerializer, responses=TypedDataSerializer)
     def post(self, request: Request, node_id: str) -> Response:
@@ -118,7 +118,7 @@ class NodeBindingChallenge(APIView):
 class NodeBindingView(APIView):
     """The Ethereum address of a node of one's own."""
 
-    permission_classes = (IsAuthenticated, HasWalletScope)
+    permission_classes = (IsAuthenticated, HasFreshWalletScope)
 
     @extend_schema(tags=["nodes"], request=SignedSerializer, responses={200: BindingSerializer})
     def put(self, request: Request, node_id: str) -> Response:

@@ -6,6 +6,7 @@ from apps.operators import ethereum_api, host_api, wallet_api, wallet_views
 
 urlpatterns = [
     path("wallet/<str:wallet>/remove", wallet_views.wallet_remove, name="wallet_remove"),
+    path("wallet/confirm", wallet_views.confirm, name="wallet_confirm"),
     path("wallet/welcome", wallet_views.welcome, name="wallet_welcome"),
     path("api/v1/auth/wallet/challenge", wallet_api.VisitorsChallenge.as_view(), name="api_wallet_visitor"),
     path("api/v1/auth/wallet", wallet_api.KeyByWallet.as_view(), name="api_wallet_key"),

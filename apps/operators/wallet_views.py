@@ -3,7 +3,7 @@
 from allauth.account.adapter import get_adapter
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
@@ -12,6 +12,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from apps.core import parameters
 from apps.ledger import accounts, amounts, staking
 from apps.operators import ethereum, hosts, wallet_removal, wallets
+from apps.operators.freshness import fresh, sure
 from apps.operators.models import Node, NodeBinding, ShardHost
 from apps.operators.sybil_errors import HostUnknown
 from apps.operators.views import FORM_METHODS, person
@@ -39,15 +40,23 @@ def welcome(request: HttpRequest) -> HttpResponse:
 
 @login_required
 @never_cache
+@require_GET
+@sure
+def confirm(request: HttpRequest) -> HttpResponse:
+    """Ask who it is, then go back to where a wallet was to be bound."""
+    wanted = request.GET.get("next", "")
+    return redirect(wanted if wanted and get_adapter().is_safe_url(wanted) else "wallet")
+
+
+@login_required
+@never_cache
 @require_http_methods(FORM_METHODS)
-def node_address(request: HttpRequest, node_id: str) -> HttpResponse:
+def node_address(request: HttpRequest, node_id: str) -> HttpResponseBase:
     """The Ethereum address of a node of one's own: bind one, or take it away."""
     user = person(request)
     node = get_object_or_404(Node.objects.not_revoked().select_related("operator"), pk=node_id, operator__user=user)
     if request.method == "POST":
-        if ethereum.unbind_node(user, node, utcnow()):
-            messages.success(request, _("The address is not bound to the node any more."))
-        return redirect("node_ethereum", node_id=node.pk)
+        return node_address_away(request, node)
     context = {
         "node": node,
         "binding": NodeBinding.objects.filter(node=node).first(),
@@ -57,8 +66,17 @@ def node_address(request: HttpRequest, node_id: str) -> HttpResponse:
     return render(request, "operators/node_ethereum.html", context)
 
 
+@fresh
+def node_address_away(request: HttpRequest, node: Node) -> HttpResponse:
+    """Take the address away."""
+    if ethereum.unbind_node(person(request), node, utcnow()):
+        messages.success(request, _("The address is not bound to the node any more."))
+    return redirect("node_ethereum", node_id=node.pk)
+
+
 @login_required
 @require_POST
+@fresh
 def wallet_remove(request: HttpRequest, wallet: str) -> HttpResponse:
     """Take a wallet, or an Ethereum address, off one's account."""
     try:

@@ -11,6 +11,11 @@ async function answer(response) {
   } catch {
     throw new TypeError("no JSON");
   }
+  if (!response.ok && body.code === "confirmation_needed") {
+    location.assign(`/wallet/confirm?next=${encodeURIComponent(location.pathname)}`);
+    // Busy until the next page is there.
+    await new Promise(() => {});
+  }
   if (!response.ok) throw new Refusal(body.detail);
   return body;
 }

@@ -12,6 +12,7 @@ from django.urls import URLResolver, get_resolver
 from redis import Redis
 
 from apps.core.models import Event, User
+from tests.apps.operators.conftest import sign_in
 from tests.site import permissions_stage
 from tests.site.permissions_stage import Stage
 
@@ -46,7 +47,7 @@ ALLOWED: dict[Asked, str] = {
         account_sessions api_application api_hosts api_jobs api_mandates api_me api_scans api_signals
         api_signals_accuracy api_stakes api_wallet_challenge api_wallet_nonce apply apply_live bans hosts
         job_new jobs jobs_live keys mandate_new mandates node_register nodes nodes_live rewards rewards_live
-        send stages_live wallet wallet_live wallet_welcome
+        send stages_live wallet wallet_confirm wallet_live wallet_welcome
     """,
     ("post", PEOPLE): """
         account_delete account_email_code account_email_settings account_export account_profile
@@ -118,7 +119,7 @@ def asked(name: str, method: str, path: str, user: User | None) -> tuple[int, bo
     """The status, and whether this person was let in; nothing of it stays."""
     client = Client(raise_request_exception=False)
     if user is not None:
-        client.force_login(user)
+        sign_in(client, user)
     before = traces()
     point = transaction.savepoint()
     answer = getattr(client, method)(path + QUERIES.get(name, ""), FORMS.get(name))

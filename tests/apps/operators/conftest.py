@@ -1,9 +1,11 @@
 """A small cast: an applicant, an approved and staked operator, another operator, an admin; a network with genesis."""
 
+import time
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from django.test import Client
 
 from apps.core import platform_keys
 from apps.core.models import User
@@ -40,6 +42,15 @@ def admin() -> User:
 @pytest.fixture
 def applicant() -> User:
     return User.objects.create_user("anna@example.org", "long-enough-1", name="Anna")
+
+
+def sign_in(client: Client, user: User, ago_s: float = 0) -> None:
+    """A session whose password was given so long ago."""
+    client.force_login(user)
+    session = client.session
+    session["account_authentication_methods"] = [{"method": "password", "at": time.time() - ago_s}]
+    session["account_authentication_methods_user"] = str(user.pk)
+    session.save()
 
 
 def make_operator(email: str, admin: User, tier: str = "ORACLE") -> Operator:

@@ -8,6 +8,7 @@ from apps.ledger import accounts
 from apps.operators import enrolment
 from apps.operators.authentication import make_key
 from apps.operators.models import ApiKey, Node, NodeStatus, Operator, Wallet
+from tests.apps.operators.conftest import sign_in
 from tests.apps.operators.test_enrolment import prepared
 from workers.protocol.canonical import dumps
 from workers.protocol.clock import utcnow
@@ -108,7 +109,7 @@ def bind(client: Client, key: SigningKey, message: dict) -> dict:
 
 
 def test_a_first_wallet_claims_ten_once(client: Client, applicant: User, platform_redis) -> None:
-    client.force_login(applicant)
+    sign_in(client, applicant)
     key = SigningKey.generate()
     message = client.get("/api/v1/wallets/challenge").json()["message"]
     bound = bind(client, key, message)
@@ -124,12 +125,12 @@ def test_a_wallet_of_somebody_else_or_a_forged_proof_is_refused(
     client: Client, applicant: User, admin: User, platform_redis
 ) -> None:
     key = SigningKey.generate()
-    client.force_login(applicant)
+    sign_in(client, applicant)
     message = client.get("/api/v1/wallets/challenge").json()["message"]
     assert bind(client, key, {**message, "user": admin.pk})["code"] == "proof_foreign"
     assert bind(client, key, {**message, "net": "another"})["code"] == "proof_wrong_network"
     assert bind(client, key, message)["claimed"] == "10"
-    client.force_login(admin)
+    sign_in(client, admin)
     theirs = client.get("/api/v1/wallets/challenge").json()["message"]
     assert bind(client, key, theirs)["code"] == "wallet_in_use"
     assert Wallet.objects.get().user == applicant

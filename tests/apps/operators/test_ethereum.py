@@ -21,6 +21,7 @@ from apps.operators import wallet_errors as errors
 from apps.operators.account_errors import AccountGone
 from apps.operators.errors import AccountBanned, AddressBanned
 from apps.operators.models import EthereumAddress, Node, NodeBinding, Operator
+from tests.apps.operators.conftest import sign_in
 from tests.apps.operators.test_enrolment import prepared
 from tests.apps.operators.test_wallets import TEN, at_once
 from workers.protocol.clock import utcnow
@@ -262,7 +263,7 @@ def test_bans_of_an_address_hold_and_reach_its_account(node: Node, admin: User, 
 
 def test_the_nodes_page_and_api_are_its_owners(client: Client, node: Node, other: Operator, key: LocalAccount) -> None:
     path = f"/api/v1/nodes/{node.pk}/binding"
-    client.force_login(other.user)
+    sign_in(client, other.user)
     assert client.get(f"/nodes/{node.pk}/ethereum").status_code == 404
     refused = client.post(f"{path}/challenge", {"address": key.address}, "application/json")
     assert (
@@ -271,7 +272,7 @@ def test_the_nodes_page_and_api_are_its_owners(client: Client, node: Node, other
         == 404
     )
     assert client.delete(path).status_code == 404
-    client.force_login(node.operator.user)
+    sign_in(client, node.operator.user)
     assert "No address is bound" in client.get(f"/nodes/{node.pk}/ethereum").content.decode()
     typed = client.post(f"{path}/challenge", {"address": key.address}, "application/json").json()["typed_data"]
     body = {"nonce": typed["message"]["nonce"], "signature": signature(key, typed)}

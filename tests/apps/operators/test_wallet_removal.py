@@ -13,6 +13,7 @@ from apps.ledger.money_models import Mandate
 from apps.operators import wallet_errors, wallet_removal, wallets
 from apps.operators.errors import WalletInUse
 from apps.operators.models import Notification, Wallet
+from tests.apps.operators.conftest import sign_in
 from workers.protocol.canonical import dumps
 from workers.protocol.clock import utcnow
 from workers.protocol.keys import SigningKey, b64, fingerprint
@@ -96,9 +97,9 @@ def test_the_only_way_into_an_account_stays(key: SigningKey) -> None:
 
 def test_the_page_removes_ones_own(client: Client, applicant: User, admin: User, key: SigningKey) -> None:
     wallet = bind(applicant, key)
-    client.force_login(admin)
+    sign_in(client, admin)
     assert client.post(f"/wallet/{wallet.address}/remove").status_code == 404
-    client.force_login(applicant)
+    sign_in(client, applicant)
     assert f"/wallet/{wallet.address}/remove" in client.get("/wallet").content.decode()
     assert "The wallet is removed" in client.post(f"/wallet/{wallet.address}/remove", follow=True).content.decode()
     assert wallets.addresses(applicant) == []
@@ -109,7 +110,7 @@ def test_the_first_wallets_of_many_accounts_are_counted_by_address(applicant: Us
     for n in range(12):
         user = User.objects.create_user(f"n{n}@example.org")
         client = Client(REMOTE_ADDR="203.0.113.9")
-        client.force_login(user)
+        sign_in(client, user)
         made = proof(SigningKey.generate(), wallets.challenge(user, utcnow()))
         answer = client.post("/api/v1/wallets", made, "application/json")
         if answer.status_code != 201:

@@ -4,12 +4,14 @@ import json
 from pathlib import Path
 
 import pytest
+from django.contrib.sessions.backends.db import SessionStore
+from django.contrib.sessions.models import Session
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from apps.core.models import User
 from apps.ledger import accounts
 from apps.operators.models import Wallet
-from tests.apps.operators.test_browser import elsewhere, sign_in
+from tests.apps.operators.test_browser import PASSWORD, elsewhere, sign_in
 from tests.site.test_pages_browser import LOOKS, VIEWS, Site, browser, faults, listen, running, site
 from workers.protocol import wallet_file
 from workers.protocol.keys import SigningKey, fingerprint
@@ -190,3 +192,32 @@ def test_somebody_elses_wallet_is_not_bound_twice(site: Site, browser: Browser, 
     page.get_by_role("button", name="Make another").click()
     expect(page.get_by_text("this one").filter(visible=True)).to_have_count(1)
     assert elsewhere(lambda: accounts.balance(applicant)) == 10 * 10**8
+
+
+def grow_old() -> None:
+    """All sessions were opened six minutes ago."""
+    for row in Session.objects.all():
+        store = SessionStore(row.session_key)
+        store["account_authentication_methods"] = [
+            {**record, "at": record["at"] - 360} for record in store["account_authentication_methods"]
+        ]
+        store.save()
+
+
+def test_a_session_left_open_is_asked_who_it_is_before_a_wallet_is_bound(
+    site: Site, browser: Browser, applicant: User
+) -> None:
+    page = sign_in(browser.new_context(), site, applicant.email, "/wallet")
+    heard = listen(page)
+    elsewhere(grow_old)
+    page.get_by_role("button", name="Make a wallet in this browser").click()
+    page.wait_for_url("**/accounts/reauthenticate/?next=**")
+    assert faults(page, page.url) == []
+    assert not elsewhere(Wallet.objects.exists)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Confirm").click()
+    page.wait_for_url("**/wallet")
+    page.get_by_role("button", name="Bind to this account").click()
+    expect(page.get_by_text("this one")).to_be_visible()
+    assert elsewhere(lambda: Wallet.objects.get().user) == applicant
+    assert [line for line in heard if "403" not in line] == []
