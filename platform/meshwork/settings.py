@@ -166,11 +166,7 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": min(5, BLOCK_SECONDS),
         "options": {"queue": "ledger"},
     },
-    "expire-holds": {
-        "task": "apps.ledger.tasks.expire_holds",
-        "schedule": 60,
-        "options": {"queue": "ledger"},
-    },
+    "expire-holds": {"task": "apps.ledger.tasks.expire_holds", "schedule": 60, "options": {"queue": "ledger"}},
     "audit-ledger": {
         "task": "apps.ledger.tasks.audit_nightly",
         "schedule": crontab(hour="3", minute="15"),
