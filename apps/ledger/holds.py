@@ -109,7 +109,7 @@ def settle(hold_id: UUID, legs: Sequence[Leg], *, now: datetime) -> list[PostRes
     Legs that were paid before are not paid again, even from a closed hold. Raises HoldUnknown, HoldClosed,
     HoldExceeded, or PostingRefused.
     """
-    return _settle_together([Settlement(hold_id, legs)], now)
+    return settle_together([Settlement(hold_id, legs)], now)
 
 
 def settle_many(settlements: Sequence[Settlement], *, now: datetime) -> list[Outcome]:
@@ -117,7 +117,7 @@ def settle_many(settlements: Sequence[Settlement], *, now: datetime) -> list[Out
     if not settlements:
         return []
     try:
-        _settle_together(settlements, now)
+        settle_together(settlements, now)
     except LedgerError as error:
         if len(settlements) == 1:
             return [Outcome(settlements[0].hold_id, error.code)]
@@ -165,7 +165,8 @@ def _locked(hold_ids: Collection[UUID]) -> dict[UUID, Hold]:
 
 @retried
 @transaction.atomic
-def _settle_together(settlements: Sequence[Settlement], now: datetime) -> list[PostResult]:
+def settle_together(settlements: Sequence[Settlement], now: datetime) -> list[PostResult]:
+    """Pay settlements of several holds, all or none. Raises what `settle` raises."""
     held = _locked({settlement.hold_id for settlement in settlements})
     payments = [_payment(held[settlement.hold_id], leg) for settlement in settlements for leg in settlement.legs]
     try:

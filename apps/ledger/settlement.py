@@ -53,7 +53,7 @@ def settle_chunk(
     return list(Transfer.objects.filter(pk__in=[leg.id for leg in paid]).order_by("seq"))
 
 
-def settle_chunks(chunks: Sequence[Chunk], *, now: datetime) -> list[holds.Outcome]:
-    """Pay for many chunks in one posting, each for itself."""
+def pay(chunks: Sequence[Chunk], *, now: datetime) -> None:
+    """Pay for chunks of several holds in one posting, all or none. Raises what `holds.settle` raises."""
     paid = zip(chunks, legs(chunks), strict=True)
-    return holds.settle_many([holds.Settlement(chunk.hold_id, parts) for chunk, parts in paid], now=now)
+    holds.settle_together([holds.Settlement(chunk.hold_id, parts) for chunk, parts in paid], now)

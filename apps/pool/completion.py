@@ -1,18 +1,20 @@
 """What nodes say of their attempts. A result counts once: by a compare-and-set on (task, attempt, node)."""
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 from hashlib import sha256
 from typing import Any, Literal
-from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Value
 from django.db.models.functions import Coalesce, Greatest
 
 from apps.core import platform_keys
-from apps.ledger import accounts, holds, settlement
+from apps.core.errors import MeshError
+from apps.ledger import accounts, settlement
 from apps.ledger.retries import retried
 from apps.models import catalog
 from apps.operators import reputation
@@ -30,9 +32,18 @@ MAX_DETAIL = 500
 
 
 @dataclass(frozen=True)
-class Accepted:
-    """A result whose hashes, seal and shape hold."""
+class Answer:
+    """What a node posted: its opened task.result envelope, and the sealed bytes that came beside it."""
 
+    envelope: Envelope
+    sealed: bytes
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """A result whose hashes, seal and shape hold, with the task as it was when it came."""
+
+    task: Task
     body: TaskResult
     envelope: dict[str, Any]
     plain: bytes
@@ -71,10 +82,43 @@ def complete(envelope: Envelope, sealed: bytes, node: Node, now: datetime, *, wa
     it signed is no result of its task; the attempt is over. Raises NotAssigned or ResultRefused: nothing has changed.
     Whoever refills the node's slot itself says `wake=False`, and the dispatcher is left alone.
     """
-    body = decode_body("task.result", envelope.body)
-    if not isinstance(body, TaskResult) or envelope.sender != node.pk:
+    [outcome] = complete_many([Answer(envelope, sealed)], node, now, wake=wake)
+    if isinstance(outcome, MeshError):
+        raise outcome
+    return outcome
+
+
+def complete_many(
+    answers: Sequence[Answer], node: Node, now: datetime, *, wake: bool = True
+) -> list[Outcome | MeshError]:
+    """Take many results of one node, each for itself as `complete` does; what is refused is its error, in its place.
+
+    Those that are good are accepted in one transaction, and where one of them is refused there in smaller ones.
+    """
+    found: dict[int, Outcome | MeshError] = {}
+    good: dict[int, Accepted] = {}
+    for place, answer in enumerate(answers):
+        try:
+            examined = _examined(answer, node, now)
+        except (NotAssigned, ResultRefused) as refusal:
+            found[place] = refusal
+            continue
+        if isinstance(examined, Accepted):
+            good[place] = examined
+        else:
+            found[place] = examined
+    found.update(zip(good, _accept_each(list(good.values()), node, now), strict=True))
+    if wake and good:
+        hints.wake()
+    return [found[place] for place in range(len(answers))]
+
+
+def _examined(answer: Answer, node: Node, now: datetime) -> Accepted | Outcome:
+    """The answer, if it holds; or what became of its attempt, which it ends where it does not."""
+    body = decode_body("task.result", answer.envelope.body)
+    if not isinstance(body, TaskResult) or answer.envelope.sender != node.pk:
         raise ResultRefused
-    if sha256(sealed).hexdigest() != body.sealed_sha256:
+    if sha256(answer.sealed).hexdigest() != body.sealed_sha256:
         raise ResultRefused("The sealed bytes are not the ones that the envelope names.")
     task = _assigned(body.task, body.attempt, node)
     if task.job_id != body.job:
@@ -88,13 +132,9 @@ def complete(envelope: Envelope, sealed: bytes, node: Node, now: datetime, *, wa
             task.pk, body.attempt, node, fault.code if fault else "failed", fault.detail if fault else "", now
         )
     try:
-        accepted = Accepted(body, envelope.raw, _opened(task, body, sealed, node))
+        return Accepted(task, body, answer.envelope.raw, _opened(task, body, answer.sealed, node))
     except AnswerInvalid as error:
         return fail_attempt(task.pk, body.attempt, node, "result_invalid", str(error), now)
-    outcome = _accept(task, accepted, node, now)
-    if wake:
-        hints.wake()
-    return outcome
 
 
 def fail_attempt(task_id: str, attempt: int, node: Node, code: str, detail: str, now: datetime) -> Outcome:
@@ -167,49 +207,84 @@ def _opened(task: Task, body: TaskResult, sealed: bytes, node: Node) -> bytes:
     return plain
 
 
+def _accept_each(good: Sequence[Accepted], node: Node, now: datetime) -> Sequence[Outcome | MeshError]:
+    """Accept all in one transaction; one that cannot be is halved out of it, so that it costs no other."""
+    if not good:
+        return []
+    try:
+        return _accept(good, node, now)
+    except MeshError as refusal:
+        if len(good) == 1:
+            return [refusal]
+        half = len(good) // 2
+        return [*_accept_each(good[:half], node, now), *_accept_each(good[half:], node, now)]
+
+
 @retried
 @transaction.atomic(durable=True)
-def _accept(task: Task, accepted: Accepted, node: Node, now: datetime) -> Outcome:
-    """Complete the task, store its result, count and pay it, all or nothing."""
-    job = progress.locked(task.job_id)
-    task.attempt, task.node_id = accepted.body.attempt, node.pk
-    began = now - timedelta(milliseconds=accepted.body.duration_ms)
+def _accept(good: Sequence[Accepted], node: Node, now: datetime) -> list[Outcome]:
+    """Complete the tasks, store their results, count and pay them, all or nothing."""
+    jobs = progress.locked_all({one.task.job_id for one in good})
+    done = [one for one in good if _completed(one, node, now)]
+    mine = set(map(id, done))
+    outcomes: list[Outcome] = [
+        "completed" if id(one) in mine else _outcome(one.task.pk, one.body.attempt, node) for one in good
+    ]
+    tasks = [one.task.pk for one in done]
+    Attempt.objects.filter(task__in=tasks, node=node, ended_at=None).update(
+        status=AttemptStatus.COMPLETED, ended_at=now
+    )
+    Result.objects.bulk_create([_result(jobs[one.task.job_id], one, node, now) for one in done])
+    log.write([_line(one, node) for one in done], now)
+    closing = Counter(one.task.job_id for one in done)
+    for job_id, count in closing.items():
+        progress.advance(jobs[job_id], now, done=count)
+    asked = [one for one in done if jobs[one.task.job_id].purpose == Purpose.REQUEST]
+    reputation.record_all(node.pk, ReputationKind.SUCCESS, now, [one.task.pk for one in asked])
+    # Last, since the network's own accounts stay locked from here until the commit.
+    _pay(jobs, done, node, now)
+    for job_id in closing:
+        progress.settle_up(jobs[job_id], now)
+    return outcomes
+
+
+def _completed(one: Accepted, node: Node, now: datetime) -> bool:
+    """Move the task, if it is still this attempt's."""
+    task = one.task
+    task.attempt, task.node_id = one.body.attempt, node.pk
+    began = now - timedelta(milliseconds=one.body.duration_ms)
     # A short attempt is not announced: its node's signed duration tells when it began.
     started_at = Coalesce("started_at", Greatest("claimed_at", Value(began)))
-    if not progress.move(task, HELD, TaskStatus.COMPLETED, completed_at=now, started_at=started_at):
-        return _outcome(task.pk, task.attempt, node)
-    Attempt.objects.filter(task=task, number=task.attempt).update(status=AttemptStatus.COMPLETED, ended_at=now)
-    _store(job, task, accepted, node, now)
-    line = {"node": node.pk, "attempt": task.attempt, "index": task.index, "duration_ms": accepted.body.duration_ms}
-    log.write([log.Line("task.completed", task.pk, job.pk, line)], now)
-    progress.advance(job, now, done=1)
-    if job.purpose == Purpose.REQUEST:
-        reputation.record(node.pk, ReputationKind.SUCCESS, now, task.pk)
-    # Last, since the network's own accounts stay locked from here until the commit.
-    if job.hold_id is not None:
-        _pay(job.hold_id, task, node, now)
-    progress.settle_up(job, now)
-    return "completed"
+    return progress.move(task, HELD, TaskStatus.COMPLETED, completed_at=now, started_at=started_at)
 
 
-def _pay(hold_id: UUID, task: Task, node: Node, now: datetime) -> None:
-    """The chunk's fee, once: the transfers' ids follow from the task's."""
+def _line(one: Accepted, node: Node) -> log.Line:
+    task = one.task
+    told = {"node": node.pk, "attempt": task.attempt, "index": task.index, "duration_ms": one.body.duration_ms}
+    return log.Line("task.completed", task.pk, task.job_id, told)
+
+
+def _pay(jobs: Mapping[str, Job], done: Sequence[Accepted], node: Node, now: datetime) -> None:
+    """The chunks' fees, each once: the transfers' ids follow from the tasks'."""
+    held = [(hold_id, one.task) for one in done if (hold_id := jobs[one.task.job_id].hold_id) is not None]
+    if not held:
+        return
     payee = accounts.wallet(node.operator.user)
-    [paid] = settlement.legs([settlement.Chunk(hold_id, task.pk, [payee.pk], task.price)])
-    holds.settle(hold_id, paid, now=now)
+    chunks = [settlement.Chunk(hold_id, task.pk, [payee.pk], task.price) for hold_id, task in held]
+    settlement.pay(chunks, now=now)
 
 
-def _store(job: Job, task: Task, accepted: Accepted, node: Node, now: datetime) -> None:
-    body = accepted.body
-    Result.objects.create(
+def _result(job: Job, one: Accepted, node: Node, now: datetime) -> Result:
+    task, body = one.task, one.body
+    return Result(
         task=task,
         attempt=task.attempt,
         node=node,
         node_public=node.sign_public,
         model=job.model,
-        ciphertext=vault.lock_result(task.pk, accepted.plain),
+        ciphertext=vault.lock_result(task.pk, one.plain),
         sha256=body.result_sha256,
-        envelope=accepted.envelope,
+        envelope=one.envelope,
         items=body.usage.items,
         tokens_in=body.usage.tokens_in,
         tokens_out=body.usage.tokens_out,

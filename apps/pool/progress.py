@@ -4,6 +4,7 @@ That order (job, task, hold, accounts) is the same everywhere, so that completio
 other in a circle.
 """
 
+from collections.abc import Collection
 from datetime import datetime
 from functools import partial
 from typing import NamedTuple
@@ -30,7 +31,13 @@ def derive(total: int, done: int, failed: int, cancelled: int, *, begun: bool) -
 
 def locked(job_id: str) -> Job:
     """The job, its row locked until the transaction ends."""
-    return Job.objects.select_for_update(no_key=True).get(pk=job_id)
+    return locked_all({job_id})[job_id]
+
+
+def locked_all(job_ids: Collection[str]) -> dict[str, Job]:
+    """The jobs by id, their rows locked in order until the transaction ends."""
+    rows = Job.objects.filter(pk__in=job_ids).order_by("pk").select_for_update(no_key=True)
+    return {job.pk: job for job in rows}
 
 
 def move(task: Task, old: tuple[TaskStatus, ...], new: TaskStatus, **fields: object) -> bool:

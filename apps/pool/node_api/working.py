@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from datetime import datetime
 from typing import Any
@@ -24,6 +25,7 @@ from workers.protocol.errors import ProtocolError
 from workers.protocol.keys import unb64
 from workers.protocol.messages import TaskClaim, TaskHandback, TaskResult, TaskStarted
 
+Refusal = MeshError | ProtocolError
 logger = logging.getLogger(__name__)
 LONGEST_WAIT_S = 25.0
 LOOK_EVERY_S = 1.0
@@ -142,8 +144,10 @@ def handback(request: HttpRequest) -> HttpResponse:
 def result(request: HttpRequest, task_id: str) -> HttpResponse:
     """`{"envelope": DSSE task.result, "sealed": base64}` → `{"status"}`: completed, duplicate, superseded, cancelled,
     or failed where the attempt came to nothing."""
-    posted = posted_result(body_of(request, RESULTS))
-    return answer({"status": accept(posted, utcnow(), task_id)})
+    [outcome] = accept([body_of(request, RESULTS)], utcnow(), task_id)
+    if not isinstance(outcome, str):
+        raise outcome
+    return answer({"status": outcome})
 
 
 def results(request: HttpRequest) -> HttpResponse:
@@ -151,39 +155,56 @@ def results(request: HttpRequest) -> HttpResponse:
     batch = body_of(request, RESULTS).get("results")
     if not isinstance(batch, list) or not 1 <= len(batch) <= MOST_RESULTS:
         raise BodyMalformed(f"A batch has 1 to {MOST_RESULTS} results.")
-    return answer({"results": [one_of_many(item) for item in batch]})
+    return answer({"results": [told(outcome) for outcome in accept(batch, utcnow())]})
 
 
-def one_of_many(item: Any) -> dict[str, str]:
-    """One result of a batch; its refusal is its own."""
-    try:
-        return {"status": accept(posted_result(item), utcnow())}
-    except (MeshError, ProtocolError) as error:
-        return {"code": error.code, "detail": error.detail}
+def told(outcome: str | Refusal) -> dict[str, str]:
+    """What a batch says of one of its results."""
+    return {"status": outcome} if isinstance(outcome, str) else {"code": outcome.code, "detail": outcome.detail}
 
 
-def posted_result(item: Any) -> PostedResult:
-    """The item's two parts; raises BodyMalformed."""
-    try:
-        return msgspec.convert(item, PostedResult)
-    except msgspec.ValidationError as error:
-        raise BodyMalformed(str(error)) from error
-
-
-def accept(posted: PostedResult, now: datetime, task_id: str | None = None) -> str:
-    """Open and complete one result.
+def accept(posted: Sequence[Any], now: datetime, task_id: str | None = None) -> list[str | Refusal]:
+    """Open and complete results; each one's outcome or refusal, which is its own, in its place.
 
     No replay guard: a result counts once by (task, attempt, node), and nodes send it again until they have an answer.
     """
+    found: dict[int, str | Refusal] = {}
+    opened: dict[tuple[str, str], dict[int, completion.Answer]] = {}
+    for place, item in enumerate(posted):
+        try:
+            one = opened_result(item, now, task_id)
+        except (MeshError, ProtocolError) as refusal:
+            found[place] = refusal
+        else:
+            opened.setdefault((one.envelope.sender, one.envelope.kid), {})[place] = one
+    for answers in opened.values():
+        found.update(zip(answers, completed(list(answers.values()), now), strict=True))
+    return [found[place] for place in range(len(posted))]
+
+
+def opened_result(item: Any, now: datetime, task_id: str | None) -> completion.Answer:
+    """A posted result whose signature holds. Raises BodyMalformed, TaskMismatch, or a ProtocolError."""
+    try:
+        posted = msgspec.convert(item, PostedResult)
+    except msgspec.ValidationError as error:
+        raise BodyMalformed(str(error)) from error
     envelope, body = open_from_node(posted.envelope, TaskResult, now, durable=False)
     if task_id is not None and body.task != task_id:
         raise TaskMismatch
-    node = node_of(envelope)
+    return completion.Answer(envelope, unb64(posted.sealed))
+
+
+def completed(answers: Sequence[completion.Answer], now: datetime) -> Sequence[str | Refusal]:
+    """Complete the answers of one node, all signed with one key, and give it its next tasks."""
+    try:
+        node = node_of(answers[0].envelope)
+    except MeshError as refusal:
+        return [refusal] * len(answers)
     on_socket = node.transport == Node.Transport.SOCKET
-    outcome = completion.complete(envelope, unb64(posted.sealed), node, now, wake=on_socket)
-    # Its slot is free again. Should this fail, the dispatcher's next round does it.
+    outcomes = completion.complete_many(answers, node, now, wake=on_socket)
+    # Its slots are free again. Should this fail, the dispatcher's next round does it.
     if node.transport == Node.Transport.CELERY:
         dispatch.refill(node, utcnow())
     elif not on_socket:
         hints.wake_node(node.pk)
-    return outcome
+    return outcomes

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from apps.core import parameters
 from apps.ledger import accounts, amounts, fees, holds, settlement
 from apps.ledger.amounts import MAX_SUPPLY, MESH
-from apps.ledger.errors import AmountMalformed
+from apps.ledger.errors import AmountMalformed, HoldExceeded
 from apps.ledger.models import Account, Hold
 from tests.apps.ledger.cast import BY, NOW, Fund, balances
 
@@ -106,8 +106,11 @@ def test_a_fee_too_small_to_share_goes_to_the_provider(hold: Hold, bert: Account
     assert [(t.kind, t.amount) for t in paid] == [("fee.provider", 1)]
 
 
-def test_many_chunks_are_paid_together(hold: Hold, bert: Account) -> None:
+def test_many_chunks_are_paid_together_or_not_at_all(hold: Hold, bert: Account) -> None:
     chunks = [settlement.Chunk(hold.pk, f"tsk_{i}", [bert.pk], MESH // 4) for i in range(5)]
-    outcomes = settlement.settle_chunks(chunks, now=NOW)
-    assert [o.code for o in outcomes] == ["settled"] * 4 + ["hold_closed"]
+    with pytest.raises(HoldExceeded):
+        settlement.pay(chunks, now=NOW)
+    assert balances(bert) == [0]
+    settlement.pay(chunks[:4], now=NOW)
+    settlement.pay(chunks[:4], now=NOW)
     assert balances(bert) == [85_000_000]

@@ -76,8 +76,7 @@ def test_a_claim_that_waits_for_a_slot_hears_when_one_is_free(
     with ThreadPoolExecutor(1) as threads:
         claim = waiting(threads, ada.node, 1, 25)
         begun(heard + 1, platform_redis)
-        posted = working.posted_result(Speaker(ada, Client()).result(first))
-        assert working.accept(posted, utcnow()) == "completed"
+        assert working.accept([Speaker(ada, Client()).result(first)], utcnow()) == ["completed"]
         start = time.monotonic()
         [second] = ids(claim.result(timeout=20))
         assert time.monotonic() - start < 10
