@@ -29,6 +29,8 @@ GAP_S = 10
 SWEEP = timedelta(milliseconds=500)
 WELL_S = 10
 GATEWAY_DEAD_MS = 5_000
+# Rounds in which a close that cannot be acted on is tried.
+TRIES = 5
 BACK_OFF_S = (0.5, 5.0)
 FAULTS = (DatabaseError, InterfaceError, psycopg.Error, RedisError, OSError, MeshError, ProtocolError)
 # How often each chore is due, in seconds.
@@ -54,6 +56,7 @@ class Dispatcher:
         self.last_round = started_at
         self.swept_at = datetime.min.replace(tzinfo=UTC)
         self.closing = False
+        self.failed: dict[str, tuple[bytes, int]] = {}
         self._due: dict[str, float] = {}
 
     def round(self, now: datetime) -> None:
@@ -107,7 +110,20 @@ class Dispatcher:
         for node_id, fact in closed.items():
             with node_states.for_itself(node_id):
                 self.socket_closed(node_id, fact, now)
+                self.failed.pop(node_id, None)
+                continue
+            self.try_again(node_id, fact)
+        self.failed = {node_id: failed for node_id, failed in self.failed.items() if node_id in closed}
         self.closing = bool(closed)
+
+    def try_again(self, node_id: str, fact: presence.Closed) -> None:
+        """Keep a close that failed for the next rounds, not for ever; the node's silence then takes its work back."""
+        text, tries = self.failed.get(node_id, (fact.text, 0))
+        tries = tries + 1 if text == fact.text else 1
+        self.failed[node_id] = (fact.text, tries)
+        if tries >= TRIES:
+            presence.done(presence.CLOSED, node_id, fact.text)
+            logger.error("A closed socket was set aside", extra={"node": node_id, "tries": tries})
 
     def socket_closed(self, node_id: str, fact: presence.Closed, now: datetime) -> None:
         """A close counts only if its gateway lived on; work is taken back only if it lived on through the grace."""
