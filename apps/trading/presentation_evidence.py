@@ -61,7 +61,8 @@ def detail(row: FaultEvidence) -> dict[str, Any]:
         "said": said,
         "round": played,
         "member": member,
-        "messages": [signed(said.get(which)) for which in ("first", "second")],
+        # Not "messages": the layout shows those as toasts.
+        "both": [signed(said.get(which)) for which in ("first", "second")],
         "file": filename(row),
         "whole": file_of(row) is not None,
     }

@@ -50,3 +50,34 @@ def test_the_label_must_say_what_the_votes_say(change):
 @pytest.mark.parametrize("nonsense", [{}, None, [], {"first": 1}])
 def test_nonsense_is_no_evidence(nonsense):
     assert not evidence.verify(nonsense, MEMBER)
+
+
+def file(**changed):
+    """True evidence with the seats of its round, but for the changes."""
+    return evidence.document("equivocation:1", evidence.make(*pair()), committee().members) | changed
+
+
+def test_a_file_of_evidence_proves_itself_and_says_what_it_trusts():
+    verdict = evidence.check(file())
+    assert (verdict.ok, [name for name, _, _ in verdict.checks]) == (True, ["weights", "key", "equivocation"])
+    assert "seats of the round" in verdict.trusts
+    assert evidence.looks_like(file())
+    assert not evidence.looks_like({"precommits": [], "weights_sha256": ""})
+
+
+@pytest.mark.parametrize(
+    ("changed", "check"),
+    [
+        ({"evidence": evidence.make(*pair(value=ONE))}, "equivocation"),
+        ({"evidence": evidence.make(*pair()) | {"view": 1}}, "equivocation"),
+        ({"weights_sha256": "0" * 64}, "weights"),
+        ({"members": file()["members"][2:]}, "shape"),
+        ({"members": [member | {"kid": "k" * 16} for member in file()["members"]]}, "key"),
+        ({"members": None}, "shape"),
+        ({"evidence": []}, "shape"),
+    ],
+)
+def test_a_file_that_was_changed_does_not_verify(changed, check):
+    verdict = evidence.check(file(**changed))
+    assert not verdict.ok
+    assert check in [name for name, held, _ in verdict.checks if not held]
