@@ -57,11 +57,11 @@ def give(user: User, document: Any, signature: str, now: datetime) -> Mandate:
     cap = amounts.parse_signed(document["cap"])
     if document["expires"] > unix_ms(now) + LONGEST_MS:
         raise OrderMalformed("expires is at most ten years ahead.")
-    spender = user_transfers.payee(document["spender"]).owner
     with transaction.atomic():
         # First, as the deletion of an account does, which revokes what it finds.
         if User.objects.locked(user.pk) is None:
             raise SignerUnknown(user_transfers.CLOSED)
+        spender = user_transfers.payee(document["spender"]).owner
         last = orders.lock(order)
         if known := Mandate.objects.filter(pk=order.id).first():
             if (known.cap, known.spender, known.document["expires"]) != (cap, spender, document["expires"]):

@@ -44,9 +44,8 @@ def send(user: User, document: Any, signature: str, now: datetime) -> Sent:
     """
     order = orders.read(document, signature, purpose=PURPOSE, fields=FIELDS, user=user)
     units = amounts.parse_signed(document["amount"])
-    to = payee(document["to"])
     with transaction.atomic():
-        _lock_both(user, to)
+        to = _lock_both(user, document["to"])
         moved = NewTransfer(
             id=order.id,
             debit=accounts.wallet(user).pk,
@@ -66,31 +65,35 @@ def send(user: User, document: Any, signature: str, now: datetime) -> Sent:
     return Sent(Transfer.objects.select_related("debit", "credit").get(pk=order.id), code)
 
 
-def _lock_both(user: User, to: Account) -> None:
-    """Payer and payee until commit: the deletion of either waits, or is found done."""
-    payee_pk = int(to.owner.partition(":")[2])
+def _lock_both(user: User, to: str) -> Account:
+    """The payee's wallet; payer and payee are locked until commit: the deletion of either waits, or is found done."""
+    payee_pk = _person(to)
     # In the order of their numbers, so that two who pay each other never wait for each other.
-    for pk in sorted({user.pk, payee_pk}):
-        if User.objects.locked(pk) is None:
-            raise SignerUnknown(CLOSED) if pk == user.pk else PayeeUnknown
+    found = {pk: User.objects.locked(pk) for pk in sorted({user.pk, payee_pk})}
+    if found[user.pk] is None:
+        raise SignerUnknown(CLOSED)
+    if (payee := found[payee_pk]) is None:
+        raise PayeeUnknown
+    return accounts.wallet(payee)
 
 
 def payee(to: str) -> Account:
     """The wallet account that `to` names; raises PayeeUnknown."""
-    signer = signers.find(to)
-    kind, _, owner = to.partition(":")
-    if signer is not None:
-        kind, owner = AccountKind.WALLET, signer.owner
-    if kind != AccountKind.WALLET or not _is_active(owner):
+    found = User.objects.filter(pk=_person(to), is_active=True).first()
+    if found is None:
         raise PayeeUnknown
-    return accounts.account(AccountKind.WALLET, owner)
+    return accounts.wallet(found)
 
 
-def _is_active(owner: str) -> bool:
-    """Whether `user:7` is the account of somebody who is there."""
-    kind, _, key = owner.partition(":")
-    known = kind == "user" and key.isascii() and key.isdigit() and len(key) <= 18 and str(int(key)) == key
-    return known and User.objects.filter(pk=int(key), is_active=True).exists()
+def _person(to: str) -> int:
+    """The number in `wallet:user:7`, or of the user who bound the wallet of that address; raises PayeeUnknown."""
+    signer = signers.find(to)
+    kind, _, owner = to.partition(":") if signer is None else (AccountKind.WALLET, "", signer.owner)
+    family, _, key = owner.partition(":")
+    known = key.isascii() and key.isdigit() and len(key) <= 18 and str(int(key)) == key
+    if (kind, family) != (AccountKind.WALLET, "user") or not known:
+        raise PayeeUnknown
+    return int(key)
 
 
 def _posted(moved: NewTransfer, now: datetime) -> str:
