@@ -17,8 +17,6 @@ from meshwork.local.demo import Play
 from meshwork.local.demo_setup import prepare_demo
 
 GRANT = "5000"
-# Tasks that a client takes at a time.
-CLAIMED = 4
 
 
 @contextmanager
@@ -79,8 +77,11 @@ class Memory:
         return self.answers[key]
 
 
-def serve(directory: str, threads: int) -> None:
-    """A process of node clients: one enrolled node over HTTP, `threads` claims at a time. Ends with its parent."""
+def serve(directory: str, threads: int, at_once: int) -> None:
+    """A process of node clients: one enrolled node over HTTP, `threads` claims at a time. Ends with its parent.
+
+    Each client takes up to `at_once` tasks, and posts what came of them together where that is more than one.
+    """
     from workers.node.api import NodeApi
     from workers.node.config import load_config
     from workers.node.lane import make_runner
@@ -95,7 +96,7 @@ def serve(directory: str, threads: int) -> None:
     lane = next(iter(runner.identity.lanes))
     beat = {
         "load": 0,
-        "slots": {lane: threads * CLAIMED},
+        "slots": {lane: threads * at_once},
         "memory_free_mb": 8000,
         "running": [],
         "draining": False,
@@ -114,9 +115,8 @@ def serve(directory: str, threads: int) -> None:
         mine = replace(runner, api=NodeApi(runner.identity, runner.api.key))
         while True:
             asked = time.monotonic()
-            tasks = mine.api.claim(lane, CLAIMED, 2.0)
-            for envelope in tasks:
-                mine.run(envelope)
+            tasks = mine.api.claim(lane, at_once, 2.0)
+            (run_together if at_once > 1 else run_each)(mine, tasks)
             # As a polling node does where the platform has too many callers to let all of them wait.
             if not tasks and time.monotonic() - asked < LEAST_WAIT_S:
                 time.sleep(LEAST_WAIT_S)
@@ -124,3 +124,26 @@ def serve(directory: str, threads: int) -> None:
     for target in (beats, *([work] * threads)):
         threading.Thread(target=target, daemon=True).start()
     threading.Event().wait()
+
+
+def run_each(runner: Any, tasks: list[dict[str, Any]]) -> None:
+    """Run tasks as a node does."""
+    for envelope in tasks:
+        runner.run(envelope)
+
+
+def run_together(runner: Any, tasks: list[dict[str, Any]]) -> None:
+    """Run tasks one after another and post their results in one request; kept until then, as a node keeps them."""
+    made: list[tuple[Any, dict[str, Any]]] = []
+
+    def keep(task: Any, body: dict[str, Any]) -> str:
+        runner.state.keep_result(task.task, task.attempt, body)
+        made.append((task, body))
+        return "kept"
+
+    runner.post = keep
+    run_each(runner, tasks)
+    if made:
+        runner.api.results([body for _, body in made])
+    for task, _ in made:
+        runner.state.drop_result(task.task, task.attempt)

@@ -11,31 +11,35 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bench.network import CLAIMED, platform, serve
+from bench.network import platform, serve
 from meshwork.local import demo_cast as cast
 from meshwork.local.demo import MODEL, Play
 
 JOBS = 300
 NOOPS = 3_000
 SUBMITTERS = 4
+# Tasks that a client takes, and results that it posts, at a time where it does many.
+AT_ONCE = 16
 
 
 def measure() -> list[dict[str, Any]]:
-    """One row each for 4 and 16 claiming clients."""
+    """One row each for 4 and 16 clients, which take one task at a time or many."""
     with platform() as play:
         theirs = celery_noops(os.environ["MESH_REDIS_URL"])
         folder = str(play.nodes / play.operators[0].node)
         found = []
         for clients in (4, 16):
-            with serving(play, folder, clients):
+            with serving(play, folder, clients, 1):
                 found.append(row(f"jobs.{clients}", "jobs/s", clients, single(play), theirs))
+            with serving(play, folder, clients, AT_ONCE):
                 found.append(row(f"jobs_batched.{clients}", "tasks/s", clients, batched(play), theirs))
         return found
 
 
 def row(figure: str, unit: str, clients: int, ours: float, theirs: float | None) -> dict[str, Any]:
     """One line of the table."""
-    work = f"{SUBMITTERS} submitters, one-text jobs" if unit == "jobs/s" else "one job of one-text chunks"
+    one_by_one = f"{SUBMITTERS} submitters, one-text jobs, one at a time"
+    work = one_by_one if unit == "jobs/s" else f"one job of one-text chunks, {AT_ONCE} at a time"
     return {
         "figure": figure,
         "ours": round(ours, 1),
@@ -49,14 +53,14 @@ def row(figure: str, unit: str, clients: int, ours: float, theirs: float | None)
 
 
 @contextmanager
-def serving(play: Play, folder: str, clients: int) -> Iterator[None]:
+def serving(play: Play, folder: str, clients: int, at_once: int) -> Iterator[None]:
     """A process of node clients, online."""
     from apps.operators.models import Node
 
     # As many slots as its clients claim at most, so that they do not wait for one another.
     for enrolled in Node.objects.all():
-        Node.objects.filter(pk=enrolled.pk).update(lanes=dict.fromkeys(enrolled.lanes, clients * CLAIMED))
-    node = multiprocessing.get_context("spawn").Process(target=serve, args=(folder, clients))
+        Node.objects.filter(pk=enrolled.pk).update(lanes=dict.fromkeys(enrolled.lanes, clients * at_once))
+    node = multiprocessing.get_context("spawn").Process(target=serve, args=(folder, clients, at_once))
     node.start()
     try:
         cast.wait_for("the node", lambda: play.online(), 60, 0.1)

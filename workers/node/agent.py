@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 import psutil
 
-from workers.node import health, limits
+from workers.node import health, limits, outbox
 from workers.node import identity as identities
 from workers.node.api import NodeApi
 from workers.node.config import NodeConfig
@@ -188,20 +188,7 @@ class Agent:
         self.take_ban(reply.get("banned"))
         if reply.get("key_list_version", 0) > keys.version:
             self.identity = refresh_keys(self.config.directory, self.identity)
-        self.post_kept_results()
-
-    def post_kept_results(self) -> None:
-        """Post results that no answer came for; an answer of any kind settles them."""
-        running = {r.task for r in self.state.running()}
-        for task, attempt, body in self.state.kept_results():
-            if task in running:
-                continue
-            try:
-                self.api.result(task, body)
-            except PlatformRefused as error:
-                if error.status >= 500:
-                    continue
-            self.state.drop_result(task, attempt)
+        outbox.post_kept(self.state, self.api, {r.task for r in self.state.running()})
 
     def heartbeats(self) -> None:
         """Beat until stopped; a failure is logged and tried again."""

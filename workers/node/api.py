@@ -1,5 +1,6 @@
 """The node's side of the node API: every POST is a signed envelope, every refusal carries a stable code."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self, cast
@@ -91,3 +92,7 @@ class NodeApi:
     def result(self, task: str, body: dict[str, Any]) -> dict[str, Any]:
         """Post a result: `{"envelope", "sealed"}`."""
         return self.send(f"/results/{task}", body)
+
+    def results(self, bodies: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Post many results; for each, in order, `{"status"}` or the `{"code", "detail"}` of its refusal."""
+        return cast(list[dict[str, Any]], self.send("/results", {"results": list(bodies)}).get("results", []))
