@@ -6,7 +6,7 @@ the number of their hosts, and an operator's tier covers it.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
@@ -18,7 +18,7 @@ from apps.core import events, parameters, platform_keys
 from apps.core.models import User
 from apps.ledger import accounts, amounts, staking
 from apps.ledger.retries import retried
-from apps.operators import bans, challenges, stakes, sybil, wallets
+from apps.operators import bans, challenges, hardware, stakes, sybil, wallets
 from apps.operators import wallet_errors as errors
 from apps.operators.account_errors import AccountGone
 from apps.operators.enrolment import NODE_NAME
@@ -84,10 +84,10 @@ def _check(name: str, sign_public: str, seal_public: str) -> None:
 def join(request: Request, now: datetime) -> ShardHost:
     """Make the host and lock what its stake lacks. Any refusal changes nothing but uses the challenge up.
 
-    Raises one of the WalletRefused, PowInvalid, WalletUnbound, AccountGone, AccountBanned, AddressBanned, KeyInUse,
-    HostNameInUse, TooManyNodes, TooManyJoins, or InsufficientFunds where the wallet's account does not hold the stake.
+    Raises one of the WalletRefused, ProbeRefused, PowInvalid, WalletUnbound, AccountGone, AccountBanned, AddressBanned,
+    KeyInUse, HostNameInUse, TooManyNodes, TooManyJoins, or InsufficientFunds where the account does not hold the stake.
     """
-    message = request.proof.get("message")
+    message, request = request.proof.get("message"), replace(request, probe=hardware.enrolled(request.probe))
     if not isinstance(message, dict):
         raise errors.ProofMalformed
     _check_machine(message, request)
