@@ -100,7 +100,7 @@ def answer(made: SlashAppeal, actor: User, text: str, now: datetime, *, granted:
     if actor.pk == made.by_id:
         raise SelfAppeal
     owner = User.objects.select_for_update(no_key=True).get(pk=made.by_id)
-    operator = Operator.objects.locked(made.case.node.operator_id)
+    operator, node = Operator.objects.locked(made.case.node.operator_id), locked_node(made.case.node_id)
     answered = {"granted": granted, "answer": text.strip(), "answered_at": now, "answered_by": actor}
     if SlashAppeal.objects.open().filter(pk=made.pk).update(**answered) != 1:
         raise SlashAppealClosed
@@ -110,7 +110,7 @@ def answer(made: SlashAppeal, actor: User, text: str, now: datetime, *, granted:
     _end_bond(made, slash.fault, now)
     look_again(operator, now)
     if granted:
-        _let_back(made.case, now)
+        _let_back(node, made.case, now)
     data = {"appeal": made.pk, "fault": slash.fault, "granted": granted, "answer": made.answer}
     events.emit("slash.appeal_answered", subject=slash.fault, topics=_topics(owner), data=data, now=now, actor=actor)
     told = {"appeal": made, "case": made.case, "amount": show(slash.amount), "bond": show(made.bond)}
@@ -130,9 +130,8 @@ def _end_bond(made: SlashAppeal, fault: str, now: datetime) -> None:
     )
 
 
-def _let_back(case: SlashCase, now: datetime) -> None:
-    """Give the node its points back, and let it connect if it was this slash that stopped it, unless it is banned."""
-    node = locked_node(case.node_id)
+def _let_back(node: Node, case: SlashCase, now: datetime) -> None:
+    """Give a locked node its points back, and let it connect if it was this slash that stopped it, unless banned."""
     reputation.take_back(node.pk, score_key(case), now, f"The slash {case.public_id} was overturned.")
     if node.status != NodeStatus.SUSPENDED or node.reason != case.node_reason:
         return

@@ -1,6 +1,6 @@
 """A proven fault is punished: stake goes into escrow, the node stops, its score falls, its owner is told. Once.
 
-Locks, in the house's order: the account, the operator, the ledger's accounts, the node.
+Locks, in the house's order: the account, the operator, the node, the ledger's accounts.
 """
 
 from contextlib import suppress
@@ -41,10 +41,11 @@ def punish(fault: Fault, evidence: FaultEvidence, now: datetime) -> SlashCase:
     operator = Operator.objects.locked(fault.node.operator_id)
     if Slash.objects.filter(fault=fault.id).exists():
         raise FaultKnown
+    node = locked_node(fault.node.pk)
     slash = slashing.slash(owner, fault.id, parameters.get(fault.share), fault.at, now)
-    case = SlashCase.objects.create(slash=slash, evidence=evidence, node=fault.node, what=fault.what, at=now)
+    case = SlashCase.objects.create(slash=slash, evidence=evidence, node=node, what=fault.what, at=now)
     look_again(operator, now)
-    _stop(case, now)
+    _stop(node, case, now)
     bond = show(parameters.get("slashing.appeal_bond"))
     told = {"case": case, "slash": slash, "amount": show(slash.amount), "bond": bond}
     mail.notify(owner, "stake_slashed", told, now)
@@ -71,9 +72,8 @@ def score_key(case: SlashCase) -> str:
     return f"slash:{case.slash_id}"
 
 
-def _stop(case: SlashCase, now: datetime) -> None:
-    """Suspend the node, and charge its score; one that is suspended for another reason keeps that reason."""
-    node = locked_node(case.node_id)
+def _stop(node: Node, case: SlashCase, now: datetime) -> None:
+    """Suspend a locked node, and charge its score; one that is suspended for another reason keeps that reason."""
     if NodeStatus.SUSPENDED in NODE_TRANSITIONS[NodeStatus(node.status)]:
         nodes.move(node, NodeStatus.SUSPENDED, case.node_reason, case.node_next_step, now)
     reputation.record(node.pk, ReputationKind.VIOLATION, now, case.what, score_key(case))
