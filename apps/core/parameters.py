@@ -121,7 +121,7 @@ PARAMETERS: dict[str, Spec] = {
     "operators.login_key_days": Spec(90, 1, 365, "days", "Life of the key that `mesh login` makes."),
     "reputation.shard_hosted": Spec(1, 0, 100, "points", "Gained by an hour of a hosted shard."),
     "reputation.shard_dropped": Spec(10, 0, 100, "points", "Lost by dropping a hosted shard."),
-    "reputation.vote": Spec(1, 0, 100, "points", "Gained by a vote of governance."),
+    "reputation.vote": Spec(1, 0, 100, "points", "Gained by a vote for what a round agreed on."),
     "reputation.violation": Spec(20, 0, 100, "points", "Lost by breaking a rule."),
     "reputation.decay_bp": Spec(9_900, 0, 10_000, "bp", "What is left of a score after a day."),
     "reputation.priority_below": Spec(40, 0, 100, "points", "Score below which a node is served after others."),

@@ -8,9 +8,10 @@ from workers.protocol.clock import utcnow
 
 @shared_task
 def sweep_rounds() -> int:
-    """End rounds whose time is over, send again what was lost, judge who was silent; returns how many have ended."""
+    """End rounds whose time is over, send again what was lost, judge silence and votes; returns how many have ended."""
     ended = rounds.sweep(utcnow())
     rounds_silence.judge(utcnow())
+    rounds_silence.praise(utcnow())
     return ended
 
 

@@ -17,7 +17,7 @@ class ReputationKind(models.TextChoices):
     UPTIME = "uptime", _("an hour online")
     SHARD_HOSTED = "shard_hosted", _("an hour of a hosted shard")
     SHARD_DROPPED = "shard_dropped", _("a hosted shard was dropped")
-    VOTE = "vote", _("a vote of governance")
+    VOTE = "vote", _("a vote for what was agreed")
     VIOLATION = "violation", _("a rule was broken")
     DECAY = "decay", _("daily decay")
     REINSTATED = "reinstated", _("let back by an admin")
