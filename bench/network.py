@@ -17,6 +17,7 @@ from meshwork.local.demo import Play
 from meshwork.local.demo_setup import prepare_demo
 
 GRANT = "5000"
+CLAIM_WAIT_S = 2.0
 
 
 @contextmanager
@@ -115,7 +116,7 @@ def serve(directory: str, threads: int, at_once: int) -> None:
         mine = replace(runner, api=NodeApi(runner.identity, runner.api.key))
         while True:
             asked = time.monotonic()
-            tasks = mine.api.claim(lane, at_once, 2.0)
+            tasks = mine.api.claim(lane, at_once, CLAIM_WAIT_S)
             (run_together if at_once > 1 else run_each)(mine, tasks)
             # As a polling node does where the platform has too many callers to let all of them wait.
             if not tasks and time.monotonic() - asked < LEAST_WAIT_S:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bench.network import platform, serve
+from bench.network import CLAIM_WAIT_S, platform, serve
 from meshwork.local import demo_cast as cast
 from meshwork.local.demo import MODEL, Play
 
@@ -68,6 +68,8 @@ def serving(play: Play, folder: str, clients: int, at_once: int) -> Iterator[Non
     finally:
         node.kill()
         node.join()
+        # What its last claims, which may still wait, would take now would stay with nobody until the leases end.
+        time.sleep(CLAIM_WAIT_S)
 
 
 def single(play: Play) -> float:

@@ -108,9 +108,6 @@ def awaited(node: Node, lane: str, most: int, end: float, hearing: hints.Hearing
         pause = LOOK_EVERY_S
         try:
             if worth_taking(node.pk, lane) and (taken := take(node.pk, lane, most, utcnow(), queue_up=False)):
-                if len(taken) == most:
-                    # There may be more, and the others that wait for this lane may have found it busy.
-                    hints.wake_node(node.pk)
                 return taken
         except LaneBusy:
             pause = BUSY_S

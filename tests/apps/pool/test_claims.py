@@ -48,7 +48,10 @@ def ids(tasks: list[dict[str, Any]]) -> list[str]:
     return [str(unverified_payload(task)["body"]["task"]) for task in tasks]
 
 
-def test_many_claims_of_one_lane_share_what_comes(rita: User, embedder: object, platform_redis: Redis) -> None:
+def test_many_claims_of_one_lane_share_what_comes(
+    rita: User, embedder: object, platform_redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(working, "LOOK_EVERY_S", 30.0)
     ada = cast.machine("ada", slots=100)
     heard = platform_redis.pubsub_numsub(hints.CHANNEL)[0][1]
     with ThreadPoolExecutor(6) as threads:
