@@ -42,13 +42,16 @@ def punish(fault: Fault, evidence: FaultEvidence, now: datetime) -> SlashCase:
     if Slash.objects.filter(fault=fault.id).exists():
         raise FaultKnown
     node = locked_node(fault.node.pk)
+    known = SlashCase.objects.filter(node=node, slash__fault_at=fault.at).exists()
     slash = slashing.slash(owner, fault.id, parameters.get(fault.share), fault.at, now)
     case = SlashCase.objects.create(slash=slash, evidence=evidence, node=node, what=fault.what, at=now)
     look_again(operator, now)
     _stop(node, case, now)
-    bond = show(parameters.get("slashing.appeal_bond"))
-    told = {"case": case, "slash": slash, "amount": show(slash.amount), "bond": bond}
-    mail.notify(owner, "stake_slashed", told, now)
+    # Who signs twice at every step is told once, unless it costs more.
+    if slash.amount or not known:
+        bond = show(parameters.get("slashing.appeal_bond"))
+        told = {"case": case, "slash": slash, "amount": show(slash.amount), "bond": bond}
+        mail.notify(owner, "stake_slashed", told, now)
     return case
 
 

@@ -252,6 +252,7 @@ def test_two_pieces_of_evidence_of_one_place_are_one_fault(scene: Scene) -> None
     assert (first.status, second.status, third.status) == ("slashed", "refused", "slashed")
     assert second.reason == "fault_known"
     assert sorted(Slash.objects.values_list("amount", flat=True)) == [0, STAKE]
+    assert Notification.objects.filter(kind="stake_slashed").count() == 1
     assert sound()
 
 
