@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from datetime import timedelta
+from threading import Event
 from typing import Any
 
 import pytest
@@ -213,6 +214,40 @@ def test_one_signature_sent_many_times_at_once_serves_once(key: LocalAccount) ->
     answers = at_once([lambda one=one: enter(typed, one) for one in signed])  # type: ignore[misc]
     assert sorted(a for a in answers if isinstance(a, str)) == ["challenge_used"] * 5
     assert EthereumAddress.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_nodes_that_are_enrolled_and_bound_at_once_leave_the_address_its_three(
+    operator: Operator, key: LocalAccount
+) -> None:
+    bound = [enrolment.enrol(prepared(operator, f"n{n}"), utcnow()) for n in range(3)]
+    for node in bound:
+        bind(operator.user, node, key)
+    ready, gone = [prepared(operator, f"late{n}") for n in range(3)], Event()
+
+    def attempt(n: int) -> str:
+        if n == 3:
+            nodes.revoke(bound[0], reason="Sold.", now=utcnow())
+            gone.set()
+            return "revoked"
+        late = enrolment.enrol(ready[n], utcnow())
+        # A binding names its node: one that its owner enrols beside it belongs to no address.
+        assert not NodeBinding.objects.filter(node=late).exists()
+        while True:
+            last = gone.is_set()
+            try:
+                bind(operator.user, late, key)
+            except errors.TooManyBindings as error:
+                if last:
+                    return error.code
+            else:
+                return "bound"
+
+    answers = at_once([lambda n=n: attempt(n) for n in range(4)])  # type: ignore[misc]
+    assert sorted(answers) == ["bound", "revoked", "too_many_bindings", "too_many_bindings"]
+    living = NodeBinding.objects.exclude(node__status="revoked")
+    assert living.filter(address_id=key.address.lower()).count() == 3
+    assert operator.nodes.not_revoked().count() == 5
 
 
 def test_nobody_binds_to_a_node_or_with_an_address_or_a_challenge_of_others(
