@@ -4,7 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import QuerySet
@@ -144,6 +146,39 @@ class UserAdmin(DjangoUserAdmin, ListAdmin):  # type: ignore[misc,type-arg]
         events.emit(kind, subject=f"user:{obj.pk}", topics=["admin"], data=data, now=utcnow(), actor=acting(request))
 
 
+admin.site.unregister(Group)
+
+
+@admin.register(Group)
+class GroupAdmin(DjangoGroupAdmin, ListAdmin):  # type: ignore[misc]
+    """Permissions by the bundle."""
+
+    @transaction.atomic
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """Every change is an event with what the group may do now."""
+        super().save_related(request, form, formsets, change)
+        row = form.instance
+        may = sorted(
+            f"{app}.{name}" for app, name in row.permissions.values_list("content_type__app_label", "codename")
+        )
+        data = {"name": row.name, "permissions": ", ".join(may)}
+        events.emit(
+            "group.changed", subject=f"group:{row.pk}", topics=["admin"], data=data, now=utcnow(), actor=acting(request)
+        )
+
+    @transaction.atomic
+    def delete_model(self, request: HttpRequest, obj: Group) -> None:
+        """An event with its name is left."""
+        subject, data = f"group:{obj.pk}", {"name": obj.name}
+        events.emit("group.removed", subject=subject, topics=["admin"], data=data, now=utcnow(), actor=acting(request))
+        super().delete_model(request, obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Group]) -> None:
+        """Each for itself."""
+        for row in queryset:
+            self.delete_model(request, row)
+
+
 def words_of(value: Any) -> str:
     """A form's value as the history prints it."""
     return ", ".join(sorted(map(str, value))) if isinstance(value, QuerySet) else str(value)
@@ -165,7 +200,8 @@ class ParameterChangeAdmin(ReadOnlyAdmin):
     """Every change of a network parameter."""
 
     list_display = ["at", "name", "old", "new", "actor", "reason"]
-    search_fields = ["name"]
+    list_filter = ["at"]
+    search_fields = ["name", "reason", "actor__email"]
     list_select_related = ["actor"]
 
 
@@ -183,3 +219,6 @@ class StoredMailAdmin(ReadOnlyAdmin):
     """Mail kept by a development network."""
 
     list_display = ["at", "to", "subject"]
+    list_filter = ["at"]
+    search_fields = ["to", "subject"]
+    show_full_result_count = False

@@ -122,6 +122,7 @@ class GenesisAdmin(LedgerAdmin):
     """What the network started with."""
 
     list_display = ["hash"]
+    search_fields = ["=hash"]
 
 
 @admin.register(AuditRun)

@@ -61,6 +61,7 @@ class EpochAdmin(MoneyAdmin):
 
     list_display = ["day", "first_height", "last_height", "mesh", "at"]
     date_hierarchy = "day"
+    search_fields = ["=day"]
 
     @admin.display(description=gettext_lazy("minted, MESH"), ordering="minted")
     def mesh(self, epoch: Epoch) -> str:

@@ -21,6 +21,7 @@ class ModelVersionAdmin(ReadOnlyAdmin):
 
     list_display = ["model", "version", "active", "min_memory_mb", "created_at"]
     list_filter = ["active"]
+    search_fields = ["id", "model__name", "version"]
     list_select_related = ["model"]
 
 

@@ -107,10 +107,11 @@ class NodeBindingChallenge(APIView):
     @extend_schema(tags=["nodes"], request=AddressSerializer, responses=TypedDataSerializer)
     def post(self, request: Request, node_id: str) -> Response:
         """Typed data of the kind NodeBinding, for the address to sign."""
+        node = own_node(request, node_id)
         serializer = AddressSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         ethereum.warm()
-        node, address = own_node(request, node_id), serializer.validated_data["address"]
+        address = serializer.validated_data["address"]
         typed = ethereum.binding_challenge(request.user, node, address, utcnow())  # type: ignore[arg-type]
         return Response({"typed_data": typed})
 
@@ -123,9 +124,10 @@ class NodeBindingView(APIView):
     @extend_schema(tags=["nodes"], request=SignedSerializer, responses={200: BindingSerializer})
     def put(self, request: Request, node_id: str) -> Response:
         """Bind the address that signed, in place of any before."""
+        node = own_node(request, node_id)
         serializer = SignedSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
-        node, data = own_node(request, node_id), serializer.validated_data
+        data = serializer.validated_data
         bound = ethereum.bind_node(request.user, node, data["nonce"], data["signature"], utcnow())  # type: ignore[arg-type]
         return Response({"node": bound.node_id, "address": bound.address_id})
 

@@ -17,6 +17,7 @@ from apps.trading.models import (
     Plan,
     Position,
     Prediction,
+    Reconciliation,
     Round,
     RoundMessage,
     Scan,
@@ -26,6 +27,10 @@ from apps.trading.models import (
     StateChange,
     TradingState,
     TrainedModel,
+    VenueAccount,
+    VenueFault,
+    VenueFill,
+    VenueOrder,
 )
 
 
@@ -106,6 +111,7 @@ class TradingStateAdmin(ReadOnlyAdmin):
     """The state of trading; staff change it on the desk, with a reason."""
 
     list_display = ["state", "rule", "reason", "flattening", "until", "changed_at"]
+    search_fields = ["state", "rule", "reason"]
 
 
 @admin.register(StateChange)
@@ -114,6 +120,7 @@ class StateChangeAdmin(ReadOnlyAdmin):
 
     list_display = ["at", "old", "new", "rule", "reason", "actor", "market_at"]
     list_filter = ["new", "rule"]
+    search_fields = ["rule", "reason", "actor__email"]
     list_select_related = ["actor"]
 
 
@@ -122,6 +129,8 @@ class EquityMarkAdmin(ReadOnlyAdmin):
     """Equity over market time."""
 
     list_display = ["market_at", "equity_usd", "pnl_usd", "exposure_usd"]
+    list_filter = ["market_at"]
+    search_fields = ["=id"]
     show_full_result_count = False
 
 
@@ -191,6 +200,7 @@ class CandleAdmin(ReadOnlyAdmin):
 
     list_display = ["pair", "opened_at", "open", "high", "low", "close", "volume", "venue", "source"]
     list_filter = ["source", "venue", "pair"]
+    search_fields = ["pair", "venue"]
     show_full_result_count = False
 
 
@@ -200,6 +210,7 @@ class CandleFaultAdmin(ReadOnlyAdmin):
 
     list_display = ["seen_at", "pair", "fault", "bars", "opened_at", "detail", "venue", "source"]
     list_filter = ["fault", "source", "venue", "pair"]
+    search_fields = ["pair", "fault", "detail"]
 
 
 @admin.register(MarketClock)
@@ -207,6 +218,7 @@ class MarketClockAdmin(ReadOnlyAdmin):
     """What time the market has."""
 
     list_display = ["source", "market_at", "ends_at", "label", "moved_at"]
+    search_fields = ["source", "label"]
 
 
 @admin.register(TrainedModel)
@@ -216,6 +228,55 @@ class TrainedModelAdmin(ReadOnlyAdmin):
     list_display = ["id", "name", "objective", "pair", "serving", "reason", "trained_at"]
     list_filter = ["serving", "objective", "pair"]
     search_fields = ["id", "name", "sha256"]
+
+
+@admin.register(VenueAccount)
+class VenueAccountAdmin(ReadOnlyAdmin):
+    """What the paper exchange holds for us."""
+
+    list_display = ["venue", "currency", "total", "deposited"]
+    list_filter = ["venue"]
+    search_fields = ["venue", "currency"]
+
+
+@admin.register(VenueOrder)
+class VenueOrderAdmin(ReadOnlyAdmin):
+    """Orders as the paper exchange has them."""
+
+    list_display = ["client_id", "venue", "pair", "side", "status", "quantity", "filled", "reason", "market_at"]
+    list_filter = ["status", "side", "venue"]
+    search_fields = ["client_id", "pair", "reason"]
+    show_full_result_count = False
+
+
+@admin.register(VenueFill)
+class VenueFillAdmin(ReadOnlyAdmin):
+    """Executions as the paper exchange has them."""
+
+    list_display = ["id", "order", "quantity", "price", "fee_usd", "market_at"]
+    list_filter = ["market_at"]
+    search_fields = ["order__client_id", "order__pair"]
+    list_select_related = ["order"]
+    show_full_result_count = False
+
+
+@admin.register(VenueFault)
+class VenueFaultAdmin(ReadOnlyAdmin):
+    """What the paper exchange will do wrong next."""
+
+    list_display = ["venue", "kind", "left"]
+    list_filter = ["kind", "venue"]
+    search_fields = ["venue"]
+
+
+@admin.register(Reconciliation)
+class ReconciliationAdmin(ReadOnlyAdmin):
+    """Whether our books and the venue's agreed."""
+
+    list_display = ["at", "venue", "ok", "orders", "market_at"]
+    list_filter = ["ok", "venue", "at"]
+    search_fields = ["venue"]
+    show_full_result_count = False
 
 
 # Whatever else there is of trading is looked at too, by its own words.

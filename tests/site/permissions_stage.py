@@ -51,7 +51,8 @@ def set_up() -> Stage:
         **of_everybody(),
         "ban_id": ban(cast.machine("otto-1", cast.operator("otto", user=otto)), stella).pk,
     }
-    return Stage({"visitor": None, "requester": rita, "operator": olga, "other": otto, "staff": stella}, values)
+    people = {"requester": rita, "operator": olga, "other": otto, "staff": stella, "unproven": stella}
+    return Stage({"visitor": None, **people}, values)
 
 
 def ban(machine: cast.Machine, by: User) -> Ban:
@@ -105,6 +106,11 @@ def of_olga(olga: User, machine: cast.Machine) -> dict[str, Any]:
     case = SlashCase.objects.create(slash=slashed, evidence=evidence, node=machine.node, what="Twice.", at=now)
     return {
         "node_id": machine.node.pk,
+        "action": "drain",
+        # Of a mailed link that leads nowhere any more, and of a passkey that nobody has.
+        "key": "abc",
+        "uidb36": "1",
+        "pk": 1,
         "token_id": token.pk,
         "host_id": host.pk,
         "unbonding_id": show_uuid("unb", leaving.pk),

@@ -3,8 +3,8 @@
 from django.contrib import admin
 
 from apps.operators import second_factor
-from apps.operators.admin import conduct, identity, review, rows, slashes
+from apps.operators.admin import conduct, identity, libraries, review, rows, slashes
 
-__all__ = ["conduct", "identity", "review", "rows", "slashes"]
+__all__ = ["conduct", "identity", "libraries", "review", "rows", "slashes"]
 
 second_factor.guard(admin.site)

@@ -13,6 +13,7 @@ from unfold.forms import BaseDialogForm
 from apps.core.admin import ReadOnlyAdmin, acting
 from apps.core.admin_decisions import DecidingAdmin, ReasonDialog, confirmation, dialog
 from apps.core.models import User
+from apps.ledger import amounts
 from apps.operators import deciding, standing
 from apps.operators.authentication import revoke_key
 from apps.operators.models import ApiKey, Node, NodeEvent, Notification, Operator, Stake, Wallet
@@ -171,15 +172,24 @@ class NodeEventAdmin(ReadOnlyAdmin):
     """Nodes' histories."""
 
     list_display = ["at", "node", "old", "new", "reason"]
+    list_filter = ["new", "old", "at"]
+    search_fields = ["=node__id", "node__name", "node__operator__user__email", "reason"]
     list_select_related = ["node"]
+    show_full_result_count = False
 
 
 @admin.register(Stake)
 class StakeAdmin(ReadOnlyAdmin):
     """Locked stakes."""
 
-    list_display = ["operator", "amount", "status", "locked_at"]
+    list_display = ["operator", "mesh", "status", "reason", "locked_at", "short_until"]
+    list_filter = ["status", "operator__tier", "locked_at"]
+    search_fields = ["operator__id", "operator__user__email", "operator__user__name", "reason"]
     list_select_related = ["operator__user"]
+
+    @display(description="MESH", ordering="amount")  # type: ignore[untyped-decorator]
+    def mesh(self, row: Stake) -> str:
+        return amounts.show(row.amount)
 
 
 @admin.register(Wallet)
