@@ -223,6 +223,7 @@ def test_evidence_that_does_not_hold_is_refused_with_a_code_and_changes_nothing(
     after = FaultEvidence.objects.get(pk=row.pk)
     assert (after.status, after.reason, bool(after.detail)) == (FaultStatus.REFUSED, REFUSALS[wrong], True)
     assert faults.sweep(utcnow()) == 0
+    assert sound()
     assert Event.objects.filter(kind="fault.refused", data__code=REFUSALS[wrong]).count() == 1
     assert [old == new for old, new in zip(before, state(), strict=True)][:-2] == [True] * (len(ROWS) - 2)
 
