@@ -30,11 +30,22 @@ KINDS = (
     *("send", "send", "send", "give", "draw", "draw", "revoke", "place", "settle", "settle", "void", "expire"),
     *("lock", "lock", "add", "take_back", "take_back", "cancel", "release", "slash", "claim", "delete", "again"),
 )
-# Who, to whom, how much, and a number to choose by.
+# What stands in each other's way.
+FAMILIES = (
+    ("send", "send", "place", "add", "lock"),
+    ("draw", "draw", "draw", "revoke", "void"),
+    ("settle", "settle", "void", "expire"),
+    ("take_back", "take_back", "slash", "add", "again"),
+    ("cancel", "release", "slash", "take_back", "again"),
+    ("delete", "add", "lock", "give", "send"),
+    ("claim", "claim", "slash", "again", "delete"),
+)
+# A kind, who, to whom, how much (MOST: so much of it that it cannot be had twice), and a number to choose by.
 Wish = tuple[str, str, str, int, int]
+MOST = 0
 # What everybody has done when the scene begins.
 FIRST: tuple[Wish, ...] = (
-    ("lock", "ada", "ada", 0, 0),
+    ("lock", "ada", "ada", MESH, 0),
     ("take_back", "ada", "ada", 150 * MESH, 1),
     ("add", "bert", "bert", 60 * MESH, 0),
     ("take_back", "bert", "bert", 1, 1),
@@ -137,7 +148,15 @@ class Making:
             self.orders[who] = next_one
         return next_one
 
+    def units(self, units: int, whole: int) -> int:
+        """So much; or most of what there is."""
+        return units if units != MOST else max(1, whole * 2 // 3)
+
+    def funds(self, who: str) -> int:
+        return self.world.balance["wallet", who]
+
     def send(self, who: str, to: str, units: int, pick: int) -> Act:
+        units = self.units(units, self.funds(who))
         word, nonce = uuid4().hex, self.nonce(who, pick)
         address = self.cast.hands[to].address
         order = self.cast.signed(who, "transfer", word, nonce, to=address, amount=show(units), memo="")
@@ -149,6 +168,7 @@ class Making:
         )
 
     def give(self, who: str, to: str, units: int, pick: int) -> Act:
+        units = self.units(units, 150 * MESH)
         word, nonce = uuid4().hex, self.nonce(who, pick)
         hand = self.cast.hands[who]
         address = self.cast.hands[to].address
@@ -164,7 +184,9 @@ class Making:
         key = self.some(self.world.mandates, pick)
         if key is None:
             return None
-        spender = self.world.mandates[key].spender if pick % 5 else who
+        given = self.world.mandates[key]
+        spender = given.spender if pick % 5 else who
+        units = self.units(units, min(given.cap - self.world.used(key), self.funds(given.giver)))
         asked = mandates.Draw(uuid4(), units, "job", "job:x", self.now + timedelta(minutes=30))
         user, due = self.cast.user(spender), self.world.now + 30
         return Act(
@@ -185,6 +207,7 @@ class Making:
         )
 
     def place(self, who: str, to: str, units: int, pick: int) -> Act:
+        units = self.units(units, self.funds(who))
         payer, key, minutes = accounts.wallet(self.cast.user(who)), uuid4(), 5 * pick + 1
         held = {"id": key, "payer": payer, "amount": units, "purpose": "job", "authorisation": BY}
         times = {"expires_at": self.now + timedelta(minutes=minutes), "now": self.now}
@@ -199,7 +222,7 @@ class Making:
         key = self.some(self.world.holds, pick)
         if key is None:
             return None
-        units = units if pick % 2 else max(1, self.world.holds[key].left)
+        units = self.units(units, self.world.holds[key].left) if pick % 3 else max(1, self.world.holds[key].left)
         leg = holds.Leg(uuid4(), accounts.wallet(self.cast.user(to)).pk, units, "test")
         return Act(
             f"settle {key} {to} {units}",
@@ -230,6 +253,7 @@ class Making:
 
     def add(self, who: str, to: str, units: int, pick: int) -> Act:
         request, user = uuid4(), self.cast.user(who)
+        units = self.units(units, self.funds(who))
         return Act(
             f"add {who} {units}",
             lambda: stakes.add(user, units, self.now, request=request),
@@ -238,7 +262,7 @@ class Making:
 
     def take_back(self, who: str, to: str, units: int, pick: int) -> Act:
         request, user = uuid4(), self.cast.user(who)
-        units = units if pick % 3 else max(1, self.world.bonded(who))
+        units = self.units(units, self.world.bonded(who)) if pick % 3 else max(1, self.world.bonded(who))
         key = named("unstake", accounts.owner_of(user), str(request))
         return Act(
             f"take_back {who} {units}",
@@ -254,7 +278,8 @@ class Making:
         return Act(f"cancel {key}", lambda: stakes.cancel(user, key, self.now), lambda world: world.cancel(key))
 
     def release(self, who: str, to: str, units: int, pick: int) -> Act | None:
-        key = self.some(self.world.leaving, pick)
+        due = {key: row for key, row in self.world.leaving.items() if row.due <= self.world.now}
+        key = self.some(due or self.world.leaving, pick)
         if key is None:
             return None
         return Act(

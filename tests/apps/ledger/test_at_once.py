@@ -22,29 +22,38 @@ from apps.ledger import audit
 from apps.ledger.amounts import MESH
 from apps.ledger.models import Block
 from apps.operators import stakes
-from tests.apps.ledger.at_once_acts import FIRST, KINDS, NAMES, OPERATORS, Act, Cast, Making, Wish
+from tests.apps.ledger.at_once_acts import FAMILIES, FIRST, KINDS, MOST, NAMES, OPERATORS, Act, Cast, Making, Wish
 from tests.apps.ledger.at_once_model import World
 from tests.apps.ledger.cast import NOW
 from tests.apps.ledger.signing import known
 
-MOST = 4
+THREADS = 4
 people = st.sampled_from(NAMES)
-amounts = st.sampled_from([1, MESH, 60 * MESH, 150 * MESH, 400 * MESH, 1_000 * MESH])
-wishes = st.tuples(st.sampled_from(KINDS), people, people, amounts, st.integers(0, 11))
+amounts = st.sampled_from([MOST, MOST, 1, 60 * MESH, 150 * MESH, 400 * MESH, 1_000 * MESH])
+numbers = st.integers(0, 11)
+wishes = st.tuples(st.sampled_from(KINDS), people, people, amounts, numbers)
+
+
+@st.composite
+def crowds(draw: st.DrawFn) -> list[Wish]:
+    """Two to four wishes that stand in each other's way: of one person, for one thing, and as much of it."""
+    family, who, units, number = draw(st.tuples(st.sampled_from(FAMILIES), people, amounts, numbers))
+    kinds = draw(st.lists(st.sampled_from(family), min_size=2, max_size=THREADS))
+    return [(kind, who, draw(people), units, number) for kind in kinds]
 
 
 class Crew:
     """Hands to act with: threads that keep their connections, and hesitate before statements by a dice."""
 
     def __init__(self) -> None:
-        self.pool = ThreadPoolExecutor(MOST)
+        self.pool = ThreadPoolExecutor(THREADS)
 
     def act(self, acts: list[Act], seed: int) -> list[object]:
         """All at once; the codes, or what an act returned where that is one."""
         start = Barrier(len(acts))
 
         def one(number: int) -> object:
-            dice = random.Random(seed * MOST + number)
+            dice = random.Random(seed * THREADS + number)
 
             def hesitate(execute: Callable[..., object], *said: object) -> object:
                 time.sleep(dice.choice([0, 0, 0, 0.001, 0.004]))
@@ -62,13 +71,13 @@ class Crew:
 
     def close(self) -> None:
         """Every thread lets its connection go."""
-        together = Barrier(MOST)
+        together = Barrier(THREADS)
 
         def leave(_number: int) -> None:
             together.wait()
             connection.close()
 
-        list(self.pool.map(leave, range(MOST)))
+        list(self.pool.map(leave, range(THREADS)))
         self.pool.shutdown()
 
 
@@ -105,7 +114,7 @@ class AtOnce(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.asking.__exit__(None, None, None)
 
-    @rule(wished=st.lists(wishes, min_size=2, max_size=MOST), seed=st.integers(0, 2**20))
+    @rule(wished=crowds() | st.lists(wishes, min_size=2, max_size=THREADS), seed=st.integers(0, 2**20))
     def act(self, wished: list[Wish], seed: int) -> None:
         self.together(wished, seed)
 
