@@ -12,6 +12,7 @@ from django.utils.translation import ngettext
 from apps.core import platform_keys
 from apps.core.errors import KeysMissing
 from apps.ledger import search as ledger_search
+from apps.operators import search as operators_search
 from apps.pool.models import Task
 from meshwork import figures
 from workers.protocol.clock import utcnow
@@ -111,17 +112,20 @@ def overview_context(request: HttpRequest) -> dict[str, Any]:
 def search(request: HttpRequest) -> HttpResponse:
     """Go to whatever has this id; say so where nothing has."""
     query = request.GET.get("q", "").strip()
-    place = place_of(query)
+    place = place_of(query, request.user)
     return redirect(place) if place else render(request, "pages/search.html", {"query": query})
 
 
-def place_of(identifier: str) -> str | None:
-    """The page of an id, if the site has such pages. The page itself says whether it exists."""
-    if found := ledger_search.place_of(identifier):
+def place_of(identifier: str, user: object) -> str | None:
+    """The page of an id, if the site has such pages. The page itself says whether it exists.
+
+    What is private is found by those who may see it; to others it is not there.
+    """
+    if found := ledger_search.place_of(identifier) or operators_search.place_of(identifier, user):
         return found
     prefix, _sep, rest = identifier.partition("_")
     if prefix == "tsk" and (job := Task.objects.filter(pk=identifier).values_list("job_id", flat=True).first()):
-        return place_of(job)
+        return place_of(job, user)
     if prefix not in PLACES or not rest.isalnum():
         return None
     place = PLACES[prefix].format(id=identifier)
