@@ -1,9 +1,5 @@
 """Many connections at once: every outcome is one that some order of them explains."""
 
-import json
-import signal
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +11,6 @@ from uuid import uuid4
 
 import pytest
 from django.db import connection, transaction
-from django.test.utils import CaptureQueriesContext
 
 from apps.ledger import accounts, audit, blocks, holds
 from apps.ledger.audit import rows
@@ -23,6 +18,7 @@ from apps.ledger.errors import HoldClosed, LedgerError
 from apps.ledger.models import Account, Block, Entry, Hold, HoldStatus, Pending, Transfer
 from apps.ledger.posting import NewTransfer, post
 from tests.apps.ledger.cast import BY, NOW, Fund, balances, move
+from tests.apps.ledger.killing import killed_before
 
 pytestmark = pytest.mark.django_db(transaction=True)
 LATER = NOW + timedelta(hours=1)
@@ -192,42 +188,6 @@ def test_one_sequencer_seals_while_others_post(started: Block, ada: Account, ber
     assert audit.run(NOW).ok
 
 
-CHILD = """
-import json, sys, psycopg
-conninfo, statements = json.load(sys.stdin)
-with psycopg.connect(conninfo) as database:
-    for statement in statements:
-        database.execute(statement)
-    print("there", flush=True)
-    sys.stdin.close()
-    import time
-    time.sleep(60)
-"""
-
-
-def die_after(statements: list[str]) -> None:
-    """Another process runs these in one transaction and is killed before the next."""
-    known = connection.get_connection_params()
-    conninfo = " ".join(
-        f"{name}='{known[name]}'" for name in ("host", "port", "user", "password", "dbname") if known.get(name)
-    )
-    with subprocess.Popen([sys.executable, "-c", CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
-        assert child.stdin is not None
-        assert child.stdout is not None
-        child.stdin.write(json.dumps([conninfo, statements]).encode())
-        child.stdin.close()
-        assert child.stdout.readline() == b"there\n"
-        child.send_signal(signal.SIGKILL)
-
-
-def statements_of(work: Callable[[], object]) -> list[str]:
-    """What the work says to the database, which forgets it again."""
-    with transaction.atomic(), CaptureQueriesContext(connection) as said:
-        work()
-        transaction.set_rollback(True)
-    return [query["sql"] for query in said.captured_queries]
-
-
 def state() -> list[object]:
     return [
         sorted(model.objects.values_list())  # type: ignore[attr-defined]
@@ -248,14 +208,13 @@ def test_a_process_killed_between_statements_leaves_nothing_half_done(
         "void": lambda: holds.void(hold.pk, now=NOW),
         "expire": lambda: holds.expire_due(now=LATER),
     }
-    statements = statements_of(work[step])
-    assert sum("ledger_" in statement for statement in statements) >= 3
     before = state()
-    for count in range(1, len(statements) + 1):
-        die_after(statements[:count])
+    count = 0
+    while killed_before(count, work[step]):
         assert state() == before
-    # What the dead process had locked is free again.
-    work[step]()
+        count += 1
+    assert count >= 3
+    # What the dead ones had locked was free again.
     assert state() != before
     assert sound()
 

@@ -5,19 +5,18 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 import pytest
-from django.db import connection, transaction
-from django.test.utils import CaptureQueriesContext
 
 from apps.core import parameters, platform_keys
 from apps.core.errors import MeshError
 from apps.core.models import User
-from apps.ledger import accounts, audit, faucet, genesis, slashing
+from apps.ledger import audit, faucet, genesis, slashing
 from apps.ledger.amounts import MESH
 from apps.ledger.models import Slash
 from apps.operators import account_deletion, bans, nodes, slash_appeals
 from apps.operators.models import Node, Notification, Operator, SlashAppeal, SlashCase
 from meshwork.genesis import document
-from tests.apps.ledger.test_races import at_once, die_after
+from tests.apps.ledger.killing import FIRST_COMMIT, killed_before
+from tests.apps.ledger.test_races import at_once
 from tests.apps.operators.conftest import make_operator
 from tests.apps.operators.slash_cast import BOND, Money, enrolled, slashed
 from tests.apps.trading.fault_cast import state
@@ -118,21 +117,9 @@ def test_an_appeal_and_the_accounts_deletion_at_once_lose_no_bond(operator: Oper
     assert sound()
 
 
-def said_by(work: Callable[[], object]) -> list[str]:
-    """What the work says to the database, which forgets it again."""
-    block = transaction.atomic()
-    # As Django's own test cases do it, so that what insists on its own transaction can be undone.
-    block._from_testcase = True  # type: ignore[attr-defined]
-    with block, CaptureQueriesContext(connection) as captured:
-        work()
-        transaction.set_rollback(True)
-    return [query["sql"] for query in captured.captured_queries]
-
-
-def kill_between(operator: Operator, case: SlashCase, step: str, places: Callable[[int], list[int]]) -> None:
-    """Another process takes the step and is killed after so many statements; then the step is taken after all."""
+def taking(operator: Operator, case: SlashCase, step: str) -> Callable[[], None]:
+    """The step, which can be taken next."""
     admin, now = User.objects.get(email="ada@example.org"), utcnow()
-    accounts.held_for(accounts.wallet(operator.user))
     if step != "appeal":
         slash_appeals.appeal(case.pk, operator.user, "No.", now)
 
@@ -143,21 +130,21 @@ def kill_between(operator: Operator, case: SlashCase, step: str, places: Callabl
             made = SlashAppeal.objects.select_related("case__node").get()
             slash_appeals.answer(made, admin, "Well.", now, granted=step == "grant")
 
-    statements, before = said_by(act), state()
-    assert sum("ledger_" in statement for statement in statements) >= 3
-    for count in places(len(statements)):
-        die_after(statements[:count])
-        assert state() == before
-    act()
-    assert state() != before
-    assert sound()
+    return act
 
 
 @pytest.mark.parametrize("step", ["appeal", "grant", "refuse"])
 def test_a_process_killed_before_its_commit_leaves_nothing_half_done(
     operator: Operator, case: SlashCase, step: str
 ) -> None:
-    kill_between(operator, case, step, lambda count: [count])
+    act = taking(operator, case, step)
+    before = state()
+    for place in (5, FIRST_COMMIT):
+        assert killed_before(place, act)
+        assert state() == before
+    act()
+    assert state() != before
+    assert sound()
 
 
 @pytest.mark.long
@@ -165,4 +152,11 @@ def test_a_process_killed_before_its_commit_leaves_nothing_half_done(
 def test_a_process_killed_between_any_two_statements_leaves_nothing_half_done(
     operator: Operator, case: SlashCase, step: str
 ) -> None:
-    kill_between(operator, case, step, lambda count: list(range(1, count + 1)))
+    act = taking(operator, case, step)
+    before, count = state(), 0
+    while killed_before(count, act):
+        assert state() == before
+        count += 1
+    assert count > 5
+    assert state() != before
+    assert sound()

@@ -1,7 +1,7 @@
 """One fault is slashed once, by however many and however often they die; what fails for a while is tried again."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from threading import Barrier
 
 import pytest
@@ -16,7 +16,8 @@ from apps.operators import bans
 from apps.operators.models import Notification, ReputationChange, SlashCase
 from apps.pool.node_api.keys import directory
 from apps.trading import faults, rounds
-from tests.apps.ledger.test_races import at_once, die_after, statements_of
+from tests.apps.ledger.killing import FIRST_COMMIT, killed_before
+from tests.apps.ledger.test_races import at_once
 from tests.apps.trading.fault_cast import OTHER, STAKE, VALUE, Scene, balances, sound, state
 from workers.consensus import evidence as proofs
 from workers.protocol.clock import utcnow
@@ -50,29 +51,27 @@ def test_a_fault_judged_by_many_at_once_is_slashed_once(scene: Scene) -> None:
     assert sound()
 
 
-def kill_between(scene: Scene, places: Callable[[int], list[int]]) -> None:
-    """Another process judges and is killed after so many statements; then the sweep judges after all."""
-    row = scene.file()
-    accounts.escrow(f"slash:{accounts.owner_of(scene.owner)}")
-    now = utcnow()
-    statements = statements_of(lambda: faults.judge(row.pk, now))
-    assert sum("ledger_" in statement for statement in statements) >= 4
+def test_a_judge_killed_before_its_commit_leaves_the_evidence_pending_and_it_is_judged_again(scene: Scene) -> None:
+    row, now = scene.file(), utcnow()
     before = state()
-    for count in places(len(statements)):
-        die_after(statements[:count])
+    for place in (5, FIRST_COMMIT):
+        assert killed_before(place, lambda: faults.judge(row.pk, now))
         assert state() == before
     assert faults.sweep(now) == 1
     assert (Slash.objects.count(), balances(scene.owner)["escrow"]) == (1, STAKE)
     assert sound()
 
 
-def test_a_judge_killed_before_its_commit_leaves_the_evidence_pending_and_it_is_judged_again(scene: Scene) -> None:
-    kill_between(scene, lambda count: [count])
-
-
 @pytest.mark.long
 def test_a_judge_killed_between_any_two_statements_leaves_nothing_half_done(scene: Scene) -> None:
-    kill_between(scene, lambda count: list(range(1, count + 1)))
+    row, now = scene.file(), utcnow()
+    before, count = state(), 0
+    while killed_before(count, lambda: faults.judge(row.pk, now)):
+        assert state() == before
+        count += 1
+    assert count > 5
+    assert (Slash.objects.count(), balances(scene.owner)["escrow"]) == (1, STAKE)
+    assert sound()
 
 
 def test_what_fails_for_a_while_stays_pending_and_keeps_no_other_waiting(scene: Scene) -> None:
