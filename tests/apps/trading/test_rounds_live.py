@@ -11,9 +11,10 @@ from apps.core import parameters, platform_keys
 from apps.core.models import FaultEvidence
 from apps.pool import broker
 from apps.pool.node_api.keys import directory
-from apps.trading import rounds
+from apps.trading import faults, rounds
 from apps.trading.models import Round, RoundMessage
 from tests.apps.trading import oracles
+from tests.apps.trading.fault_cast import STAKE, balances, staked
 from workers.consensus import certificate as certificates
 from workers.consensus import evidence as proofs
 from workers.protocol.clock import utcnow
@@ -38,8 +39,10 @@ def said(row: Round, machine: oracles.cast.Machine, step: str) -> bool:
     return RoundMessage.objects.filter(round=row, node=machine.node, step=step).exists()
 
 
-def test_oracles_agree_catch_who_signs_twice_and_survive_kills(live_server: LiveServer, tmp_path: Path) -> None:
-    machines = [oracles.oracle(name) for name in oracles.NAMES]
+def test_oracles_agree_catch_who_signs_twice_survive_kills_and_go_on_without_them(
+    live_server: LiveServer, tmp_path: Path
+) -> None:
+    machines = [staked(name).machine for name in oracles.NAMES]
     with oracles.side_lanes(machines, tmp_path, live_server.url, twin=2) as lanes:
         row = oracles.ended(begin())
         assert row.status == "CERTIFIED", [lane.log() for lane in lanes]
@@ -68,3 +71,10 @@ def test_oracles_agree_catch_who_signs_twice_and_survive_kills(live_server: Live
         broker.client().flushdb()
         rounds.sweep(oracles.soon(3))
         assert oracles.ended(row).status == "CERTIFIED"
+
+        # What was filed is slashed, once for each round; the four others go on.
+        assert faults.sweep(utcnow()) == FaultEvidence.objects.filter(status="slashed").count() > 0
+        assert balances(machines[2].node.operator.user)["escrow"] == STAKE
+        row = begin()
+        assert [one["owner"] for one in row.members if one["owner"] == member.owner] == []
+        assert (len(row.members), oracles.ended(row).status) == (4, "CERTIFIED")
