@@ -14,6 +14,7 @@ from django.core import mail
 from django.db import connections
 from django.test import Client
 from django.utils.http import int_to_base36
+from pytest_django.fixtures import Settings
 
 from apps.core.models import User
 from tests.site.account_cast import LOGIN, PASSWORD, ada, ask_for_code, clean, code_of, enter, is_in, reset_link
@@ -68,6 +69,17 @@ def test_known_and_unknown_addresses_look_the_same(client: Client, ada: User) ->
             pages.append((answer.redirect_chain, text.replace(email, "ADDRESS")))
         assert pages[0] == pages[1]
     assert [message.to[0] for message in mail.outbox] == [ada.email, "nobody@example.org"] * 2
+
+
+def test_whether_an_address_has_an_account_is_seldom_told_to_one_who_signs_up(
+    client: Client, ada: User, settings: Settings
+) -> None:
+    settings.ACCOUNT_RATE_LIMITS = {"signup": settings.SIGNUP_RATE}
+    form = {"email": ada.email, "name": "Eve", "password1": PASSWORD, "password2": PASSWORD}
+    answers = [client.post("/accounts/signup/", form).status_code for _ in range(6)]
+    assert answers == [200] * 5 + [429]
+    assert client.post("/accounts/signup/", {**form, "email": "new@example.org"}).status_code == 429
+    assert User.objects.get() == ada
 
 
 def test_codes_for_one_mailbox_are_rationed(client: Client, ada: User) -> None:
