@@ -74,16 +74,20 @@ class Cast:
     hands: dict[str, Hand] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        mint = accounts.system("mint")
         for name in NAMES:
-            user = User.objects.create_user(email=f"{name}-{uuid4().hex}@example.org")
-            self.hands[name] = Hand(user)
+            self.join(name, START[name])
             if name in OPERATORS:
-                Operator.objects.create(id=f"op_{uuid4().hex}", user=user, tier="ALL", region="eu", approved_at=NOW)
+                made = {"user": self.user(name), "tier": "ALL", "region": "eu", "approved_at": NOW}
+                Operator.objects.create(id=f"op_{uuid4().hex}", **made)
                 self.world.operators[name] = None
-            with transaction.atomic():
-                post_all([move(mint, accounts.wallet(user), START[name], kind="mint")], now=NOW)
-            self.world.balance["wallet", name] = START[name]
+
+    def join(self, name: str, units: int) -> None:
+        """One more, who has so much."""
+        user = User.objects.create_user(email=f"{name}-{uuid4().hex}@example.org")
+        self.hands[name] = Hand(user)
+        with transaction.atomic():
+            post_all([move(accounts.system("mint"), accounts.wallet(user), units, kind="mint")], now=NOW)
+        self.world.balance["wallet", name] = units
 
     @property
     def now(self) -> datetime:

@@ -7,13 +7,13 @@ from typing import Any, NoReturn
 
 from django.db import connection
 
-FIRST_COMMIT = -1
+FIRST_COMMIT, SECOND_COMMIT = -1, -2
 
 
 def killed_before(number: int, act: Callable[[], object]) -> bool:
     """Another process acts, and is killed before its statement of that number, commits counted like statements.
 
-    Or before its first commit. False where it came to an end: then it was done.
+    Or before its first or second commit. False where it came to an end: then it was done.
     """
     child = os.fork()
     if child == 0:
@@ -25,12 +25,39 @@ def killed_before(number: int, act: Callable[[], object]) -> bool:
     return os.WTERMSIG(status) == signal.SIGKILL
 
 
+def kill_and_end(act: Callable[[], object], state: Callable[[], object]) -> None:
+    """Kill a process early in the act, and one before its commit: nothing of it is left. Another one ends it.
+
+    That one has committed once, so that there is no moment at which half of it is done.
+    """
+    before = state()
+    for place in (2, FIRST_COMMIT):
+        assert killed_before(place, act)
+        assert state() == before
+    assert not killed_before(SECOND_COMMIT, act)
+    assert state() != before
+
+
+def kill_everywhere(act: Callable[[], object], state: Callable[[], object]) -> None:
+    """Kill a process before each statement of the act in turn; then let it end.
+
+    What a kill leaves is nothing of it; after its commit, when there is still something to read, all of it.
+    """
+    before, found = state(), []
+    while killed_before(len(found), act):
+        found.append(state())
+    after = state()
+    assert len(found) > 3
+    assert found[0] == before != after
+    assert all(left in (before, after) for left in found)
+
+
 def _act_and_die(number: int, act: Callable[[], object]) -> NoReturn:
     code = 1
     try:
         # The parent goes on with its own connection: this process neither uses it nor, by forgetting it, closes it.
         inherited, connection.connection = connection.connection, None
-        left = number
+        left, commits = number, 0
         commit = connection._commit
 
         def count(execute: Callable[..., Any], *said: Any) -> Any:
@@ -41,8 +68,9 @@ def _act_and_die(number: int, act: Callable[[], object]) -> NoReturn:
             return execute(*said)
 
         def count_commit() -> None:
-            nonlocal left
-            left = 0 if number == FIRST_COMMIT else left
+            nonlocal left, commits
+            commits += 1
+            left = 0 if number == -commits else left
             count(commit)
 
         connection._commit = count_commit  # type: ignore[method-assign]

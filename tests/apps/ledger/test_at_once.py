@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from copy import deepcopy
 from datetime import timedelta
 from itertools import permutations
@@ -106,17 +107,30 @@ class AtOnce(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.cast = Cast()
-        self.asking = known(*self.cast.hands.values())
-        self.asking.__enter__()
+        self.asking = ExitStack()
+        self.asking.enter_context(known(*self.cast.hands.values()))
         for wish in FIRST:
             self.together([wish], 0)
 
     def teardown(self) -> None:
-        self.asking.__exit__(None, None, None)
+        self.asking.close()
 
     @rule(wished=crowds() | st.lists(wishes, min_size=2, max_size=THREADS), seed=st.integers(0, 2**20))
     def act(self, wished: list[Wish], seed: int) -> None:
         self.together(wished, seed)
+
+    @rule(
+        kinds=st.lists(st.sampled_from(["add", "send", "give", "claim", "be paid"]), min_size=1, max_size=THREADS - 1),
+        to=people,
+        seed=st.integers(0, 2**20),
+    )
+    def somebody_comes_and_goes(self, kinds: list[str], to: str, seed: int) -> None:
+        """A guest, who does this and that while the account is deleted."""
+        guest = f"guest {len(self.cast.hands)}"
+        self.cast.join(guest, 100 * MESH)
+        self.asking.enter_context(known(*self.cast.hands.values()))
+        wished = [(kind, guest, to, MESH, 1) if kind != "be paid" else ("send", to, guest, MESH, 1) for kind in kinds]
+        self.together([("delete", guest, guest, MESH, 1), *wished], seed)
 
     def together(self, wished: Sequence[Wish], seed: int) -> None:
         """All at one moment; some order of them has to explain what comes of it."""

@@ -44,7 +44,7 @@ from apps.ledger.models import (
     Unbonding,
 )
 from tests.apps.ledger.cast import BY, NOW, Fund
-from tests.apps.ledger.killing import FIRST_COMMIT, killed_before
+from tests.apps.ledger.killing import kill_and_end, kill_everywhere
 from tests.apps.ledger.signing import Hand, known
 from tests.apps.ledger.test_races import at_once
 from workers.protocol.clock import unix_ms
@@ -134,7 +134,7 @@ class Scene:
         put(self.ada, 100 * MESH)
         self.leaving = ask_back(self.ada, 60 * MESH)
         slashing.slash(self.bert.user, "old", 1, NOW, NOW)
-        slashing.slash(self.ada.user, "first", 1_000, NOW, NOW)
+        self.slashed = slashing.slash(self.ada.user, "first", 1_000, NOW, NOW)
         self.mandate = give(self.ada, self.bert)
         self.hold = draw(self.mandate, self.bert, 10 * MESH)
         self.document = Genesis.objects.get().document
@@ -152,7 +152,7 @@ class Scene:
             "keep": lambda: staking.cancel(ada.user, self.leaving.pk, now=NOW),
             "release": lambda: staking.release(self.leaving.pk, now=NOW + HOUR),
             "slash": lambda: slashing.slash(ada.user, "flt_1", 9_000, NOW, NOW),
-            "execute": lambda: slashing.execute_due(now=NOW + WEEK),
+            "execute": lambda: slashing.execute(self.slashed.pk, now=NOW + WEEK),
             "epoch": lambda: rewards.close(DAY, self.document, AFTER),
             "escrow": lambda: escrow.release_due(now=AFTER + WEEK),
             "mandate": lambda: give(bert, ada),
@@ -168,33 +168,16 @@ STEPS = (
 )
 
 
-# They do one thing after another, each in a transaction of its own.
-PIECEMEAL = {"execute"}
-
-
 @pytest.mark.parametrize("step", STEPS)
 def test_a_process_killed_before_its_commit_leaves_nothing_half_done(hands: list[Hand], step: str) -> None:
-    act = Scene(hands).steps()[step]
-    before = state()
-    for place in (2, FIRST_COMMIT):
-        assert killed_before(place, act)
-        assert state() == before
-    act()
-    assert state() != before
+    kill_and_end(Scene(hands).steps()[step], state)
     assert [check for check in audit.run(AFTER).checks if not check.ok] == []
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("step", STEPS)
 def test_a_process_killed_between_any_two_statements_leaves_nothing_half_done(hands: list[Hand], step: str) -> None:
-    act = Scene(hands).steps()[step]
-    before = state()
-    count = 0
-    while killed_before(count, act):
-        assert step in PIECEMEAL or state() == before
-        count += 1
-    assert count > 3
-    assert state() != before
+    kill_everywhere(Scene(hands).steps()[step], state)
     assert [check for check in audit.run(AFTER).checks if not check.ok] == []
 
 

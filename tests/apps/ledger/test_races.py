@@ -18,7 +18,7 @@ from apps.ledger.errors import HoldClosed, LedgerError
 from apps.ledger.models import Account, Block, Entry, Hold, HoldStatus, Pending, Transfer
 from apps.ledger.posting import NewTransfer, post
 from tests.apps.ledger.cast import BY, NOW, Fund, balances, move
-from tests.apps.ledger.killing import killed_before
+from tests.apps.ledger.killing import kill_everywhere
 
 pytestmark = pytest.mark.django_db(transaction=True)
 LATER = NOW + timedelta(hours=1)
@@ -208,14 +208,8 @@ def test_a_process_killed_between_statements_leaves_nothing_half_done(
         "void": lambda: holds.void(hold.pk, now=NOW),
         "expire": lambda: holds.expire_due(now=LATER),
     }
-    before = state()
-    count = 0
-    while killed_before(count, work[step]):
-        assert state() == before
-        count += 1
-    assert count >= 3
-    # What the dead ones had locked was free again.
-    assert state() != before
+    # What the dead ones had locked is free again, or the last one could not end.
+    kill_everywhere(work[step], state)
     assert sound()
 
 

@@ -14,7 +14,7 @@ from apps.operators import account_deletion, stakes
 from apps.operators.models import Operator, Stake
 from tests.apps.ledger.at_once_acts import FIRST, FOR_EVER, Cast, Making
 from tests.apps.ledger.cast import NOW
-from tests.apps.ledger.killing import FIRST_COMMIT, killed_before
+from tests.apps.ledger.killing import FIRST_COMMIT, kill_and_end, kill_everywhere, killed_before
 from tests.apps.ledger.signing import known
 from tests.apps.ledger.test_money_races import ROWS
 
@@ -71,27 +71,14 @@ def check() -> None:
 
 @pytest.mark.parametrize("step", STEPS)
 def test_a_process_killed_before_its_commit_leaves_nothing_half_done(cast: Cast, step: str) -> None:
-    act = steps(cast)[step]
-    before = state()
-    for place in (5, FIRST_COMMIT):
-        assert killed_before(place, act)
-        assert state() == before
-    act()
-    assert state() != before
+    kill_and_end(steps(cast)[step], state)
     check()
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("step", STEPS)
 def test_a_process_killed_between_any_two_statements_leaves_nothing_half_done(cast: Cast, step: str) -> None:
-    act = steps(cast)[step]
-    before = state()
-    count = 0
-    while killed_before(count, act):
-        assert state() == before
-        count += 1
-    assert count > 5
-    assert state() != before
+    kill_everywhere(steps(cast)[step], state)
     check()
 
 

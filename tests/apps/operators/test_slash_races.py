@@ -15,7 +15,7 @@ from apps.ledger.models import Slash
 from apps.operators import account_deletion, bans, nodes, slash_appeals
 from apps.operators.models import Node, Notification, Operator, SlashAppeal, SlashCase
 from meshwork.genesis import document
-from tests.apps.ledger.killing import FIRST_COMMIT, killed_before
+from tests.apps.ledger.killing import kill_and_end, kill_everywhere
 from tests.apps.ledger.test_races import at_once
 from tests.apps.operators.conftest import make_operator
 from tests.apps.operators.slash_cast import BOND, Money, enrolled, slashed
@@ -137,13 +137,7 @@ def taking(operator: Operator, case: SlashCase, step: str) -> Callable[[], None]
 def test_a_process_killed_before_its_commit_leaves_nothing_half_done(
     operator: Operator, case: SlashCase, step: str
 ) -> None:
-    act = taking(operator, case, step)
-    before = state()
-    for place in (5, FIRST_COMMIT):
-        assert killed_before(place, act)
-        assert state() == before
-    act()
-    assert state() != before
+    kill_and_end(taking(operator, case, step), state)
     assert sound()
 
 
@@ -152,11 +146,5 @@ def test_a_process_killed_before_its_commit_leaves_nothing_half_done(
 def test_a_process_killed_between_any_two_statements_leaves_nothing_half_done(
     operator: Operator, case: SlashCase, step: str
 ) -> None:
-    act = taking(operator, case, step)
-    before, count = state(), 0
-    while killed_before(count, act):
-        assert state() == before
-        count += 1
-    assert count > 5
-    assert state() != before
+    kill_everywhere(taking(operator, case, step), state)
     assert sound()

@@ -16,7 +16,7 @@ from apps.operators import bans
 from apps.operators.models import Notification, ReputationChange, SlashCase
 from apps.pool.node_api.keys import directory
 from apps.trading import faults, rounds
-from tests.apps.ledger.killing import FIRST_COMMIT, killed_before
+from tests.apps.ledger.killing import FIRST_COMMIT, kill_everywhere, killed_before
 from tests.apps.ledger.test_races import at_once
 from tests.apps.trading.fault_cast import OTHER, STAKE, VALUE, Scene, balances, sound, state
 from workers.consensus import evidence as proofs
@@ -65,11 +65,7 @@ def test_a_judge_killed_before_its_commit_leaves_the_evidence_pending_and_it_is_
 @pytest.mark.long
 def test_a_judge_killed_between_any_two_statements_leaves_nothing_half_done(scene: Scene) -> None:
     row, now = scene.file(), utcnow()
-    before, count = state(), 0
-    while killed_before(count, lambda: faults.judge(row.pk, now)):
-        assert state() == before
-        count += 1
-    assert count > 5
+    kill_everywhere(lambda: faults.judge(row.pk, now), state)
     assert (Slash.objects.count(), balances(scene.owner)["escrow"]) == (1, STAKE)
     assert sound()
 
