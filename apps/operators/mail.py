@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from kombu.exceptions import OperationalError
 
+from apps.core import events
 from apps.core.models import User
 from apps.operators.models import Notification
 from apps.operators.tasks import send_notification
@@ -51,6 +52,17 @@ def notify(user: User, kind: str, context: dict[str, Any], now: datetime) -> Not
     row = Notification.objects.create(user=user, kind=kind, subject=subject, body=body, created_at=now)
     transaction.on_commit(partial(hint, row.pk))
     return row
+
+
+@transaction.atomic(durable=True)
+def send_again(row: Notification, *, actor: User, now: datetime) -> bool:
+    """Let a message that was given up be tried anew; False where it was not given up, or somebody was faster."""
+    if Notification.objects.given_up().filter(pk=row.pk).update(attempts=0, tried_at=None) != 1:
+        return False
+    subject, data = f"mail:{row.pk}", {"mail": row.kind}
+    events.emit("mail.sent_again", subject=subject, topics=["admin"], data=data, now=now, actor=actor)
+    transaction.on_commit(partial(hint, row.pk))
+    return True
 
 
 def hint(notification_id: int) -> None:

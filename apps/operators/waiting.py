@@ -67,11 +67,11 @@ def fallen(now: datetime) -> Section:
 
 def lost_mail(now: datetime) -> Section:
     """Mail that was given up."""
-    rows = Notification.objects.filter(sent_at=None, attempts__gte=Notification.MOST_ATTEMPTS).order_by("created_at")
+    rows = Notification.objects.given_up().order_by("created_at")
     found = rows.select_related("user")[:SHOWN]
-    items = [Item(f"{row.kind} · {row.user}", page("notification", row.pk), row.created_at) for row in found]
-    url = f"{listed('notification')}?sent_at__isempty=1"
-    return Section(_("Mail that did not leave"), rows.count(), url, "operators.view_notification", items)
+    items = [Item(f"{row.kind} · {row.user}", page("notification", row.pk), row.created_at, row.pk) for row in found]
+    title, url = _("Mail that did not leave"), f"{listed('notification')}?sent_at__isempty=1"
+    return Section(title, rows.count(), url, "operators.view_notification", items, Notification, ("again_row",))
 
 
 def slash_appeals(now: datetime) -> Section:

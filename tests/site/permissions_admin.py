@@ -30,9 +30,9 @@ ACTIONS = """
     ledger_account_grant ledger_auditrun_again_row ledger_auditrun_run operators_apikey_revoke_row
     operators_appeal_grant_row operators_appeal_refuse_row operators_application_approve_row
     operators_application_reject_row operators_ban_ban operators_ban_lift_row operators_node_reinstate_row
-    operators_node_revoke_row operators_node_suspend_row operators_operator_reinstate_row
-    operators_operator_suspend_row operators_slashappeal_grant_row operators_slashappeal_refuse_row
-    pool_job_cancel_row
+    operators_node_revoke_row operators_node_suspend_row operators_notification_again_row
+    operators_operator_reinstate_row operators_operator_suspend_row operators_slashappeal_grant_row
+    operators_slashappeal_refuse_row pool_job_cancel_row
 """
 PAGES = """
     app_list auth_user_password_change catch_all index jsi18n password_change password_change_done search

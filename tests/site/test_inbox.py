@@ -18,6 +18,7 @@ from apps.ledger.tasks import audit_ledger
 from apps.operators import appeals, applications, bans, reputation
 from apps.operators.authentication import make_key
 from apps.operators.models import Appeal, Application, Ban, Node, NodeStatus, Notification, Operator
+from apps.operators.tasks import sweep_notifications
 from apps.pool import submission
 from apps.pool.models import Job
 from tests.apps.operators.conftest import DATA
@@ -79,6 +80,12 @@ def a_failed_audit() -> AuditRun:
     return AuditRun.objects.create(at=utcnow(), finished_at=utcnow(), ok=False, report={})
 
 
+def a_lost_mail() -> Notification:
+    rita = User.objects.create_user("rita@example.org")
+    lost = {"kind": "node_offline", "subject": "x", "body": "x", "created_at": utcnow(), "tried_at": utcnow()}
+    return Notification.objects.create(user=rita, attempts=Notification.MOST_ATTEMPTS, **lost)
+
+
 def a_stuck_job() -> Job:
     a_machine()
     return submission.submit(cast.requester("rita"), cast.embed("a", "b"), utcnow() - timedelta(hours=2))
@@ -123,19 +130,20 @@ CASES = {
         a_failed_audit, "again", SENT, lambda row: AuditRun.objects.filter(finished_at=None).exists(),
         "ledger.audit_asked",
     ),
+    "send": Case(a_lost_mail, "again", SENT, lambda row: row.attempts == 0, "mail.sent_again"),
     "cancel": Case(a_stuck_job, "cancel", SO, lambda row: row.status == "CANCELLED", "job.cancelled"),
 }  # fmt: skip
 
 
 def test_the_table_has_every_deed_of_the_inbox(desk: Client) -> None:
-    for make in (an_application, an_appeal, a_failed_audit):
+    for make in (an_application, an_appeal, a_failed_audit, a_lost_mail):
         make()
     Node.objects.update(status=NodeStatus.SUSPENDED, reason=reputation.SUSPENDED)
     cast.machine("otto")
-    submission.submit(cast.requester("rita"), cast.embed("a"), utcnow() - timedelta(hours=2))
+    submission.submit(cast.requester("rolf"), cast.embed("a"), utcnow() - timedelta(hours=2))
     sections = desk.get(INBOX).context["inbox"]
     deeds = [deed.url for section in sections for item in section.items for deed in item.deeds]
-    assert sorted(url.split("/")[-2] for url in deeds) == sorted(CASES)
+    assert sorted(url.split("/")[-2] for url in deeds) == sorted(case.deed for case in CASES.values())
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -269,3 +277,17 @@ def test_an_audit_is_asked_for_in_the_list_one_at_a_time(desk: Client, ada: User
     run = AuditRun.objects.get()
     assert run.by == ada
     assert "ledger.audit_asked" in desk.get(f"/admin/ledger/auditrun/{run.pk}/change/").content.decode()
+
+
+def test_mail_that_was_given_up_leaves_when_it_is_sent_again_and_what_left_stays(desk: Client) -> None:
+    row = a_lost_mail()
+    sweep_notifications()
+    row.refresh_from_db()
+    assert row.sent_at is None
+    data = {"action": "again_selected", "_selected_action": [row.pk]}
+    desk.post("/admin/operators/notification/", data)
+    sweep_notifications()
+    row.refresh_from_db()
+    assert row.sent_at is not None
+    assert "0: sent again" in desk.post("/admin/operators/notification/", data, follow=True).content.decode()
+    assert Event.objects.filter(kind="mail.sent_again").count() == 1

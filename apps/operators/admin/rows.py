@@ -14,7 +14,7 @@ from apps.core.admin import ReadOnlyAdmin, acting
 from apps.core.admin_decisions import DecidingAdmin, ReasonDialog, confirmation, dialog
 from apps.core.models import User
 from apps.ledger import amounts
-from apps.operators import deciding, standing
+from apps.operators import deciding, mail, standing
 from apps.operators.authentication import revoke_key
 from apps.operators.models import ApiKey, Node, NodeEvent, Notification, Operator, Stake, Wallet
 from workers.protocol.clock import utcnow
@@ -38,6 +38,7 @@ SUSPEND = dialog(_("Suspend"), IDLE, "suspend", "pause")
 REVOKE = dialog(_("Revoke"), REVOKING, "revoke", "block")
 REINSTATE = confirmation(_("Reinstate"), _("Their nodes may work again."), "reinstate", "play_arrow")
 LET_BACK = dialog(_("Reinstate"), BACK, "reinstate", "play_arrow")
+AGAIN = confirmation(_("Send again"), _("It is tried ten times more, if it was given up."), "again", "forward_to_inbox")
 REVOKE_KEY = dialog(_("Revoke"), ENDING, "revoke", "block")
 
 
@@ -202,10 +203,29 @@ class WalletAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Notification)
-class NotificationAdmin(ReadOnlyAdmin):
+class NotificationAdmin(DecidingAdmin):
     """Mail: what was written, and what still waits."""
 
     list_display = ["created_at", "kind", "user", "attempts", "sent_at"]
     list_filter = ["kind", ("sent_at", admin.EmptyFieldListFilter)]
     search_fields = ["user__email"]
     list_select_related = ["user"]
+    actions = ["again_selected"]
+    actions_row = ["again_row"]
+    actions_detail = ["again_row"]
+    readonly_fields = ["history_lines"]
+
+    def history_subject(self, row: Notification) -> str:
+        """Messages have numbers; the log needs to know of what."""
+        return f"mail:{row.pk}"
+
+    @admin.action(description=_("Send again"), permissions=["act"])
+    def again_selected(self, request: HttpRequest, queryset: QuerySet[Notification]) -> None:
+        """Try anew what was given up."""
+        self.each(request, queryset, partial(mail.send_again, actor=acting(request), now=utcnow()), _("sent again"))
+
+    @action(**AGAIN)  # type: ignore[untyped-decorator]
+    def again_row(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
+        """Try one anew."""
+        act = partial(mail.send_again, actor=acting(request), now=utcnow())
+        return self.decide(request, object_id, act, _("sent again"))

@@ -100,6 +100,10 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         rested = Q(tried_at=None) | Q(tried_at__lt=now - Notification.REST)
         return self.filter(rested, sent_at=None, attempts__lt=Notification.MOST_ATTEMPTS)
 
+    def given_up(self) -> "NotificationQuerySet":
+        """Unsent, and tried as often as it is tried."""
+        return self.filter(sent_at=None, attempts__gte=Notification.MOST_ATTEMPTS)
+
 
 class Notification(models.Model):
     """A message to a person, written with the change that it tells of and sent after it."""
