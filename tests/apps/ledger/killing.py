@@ -60,18 +60,21 @@ def _act_and_die(number: int, act: Callable[[], object]) -> NoReturn:
         left, commits = number, 0
         commit = connection._commit
 
-        def count(execute: Callable[..., Any], *said: Any) -> Any:
-            nonlocal left
-            if left == 0:
+        def go_on(*, commits_now: bool) -> None:
+            nonlocal left, commits
+            commits += commits_now
+            if left == 0 or (commits_now and number == -commits):
                 os.kill(os.getpid(), signal.SIGKILL)
             left -= 1
-            return execute(*said)
+
+        def count(execute: Callable[..., Any], sql: str, *said: Any) -> Any:
+            # Outside a transaction a statement that writes is one.
+            go_on(commits_now=not (connection.in_atomic_block or sql.startswith("SELECT")))
+            return execute(sql, *said)
 
         def count_commit() -> None:
-            nonlocal left, commits
-            commits += 1
-            left = 0 if number == -commits else left
-            count(commit)
+            go_on(commits_now=True)
+            commit()
 
         connection._commit = count_commit  # type: ignore[method-assign]
         with connection.execute_wrapper(count):
