@@ -252,8 +252,8 @@ ACCOUNT_REAUTHENTICATION_TIMEOUT = 300
 ACCOUNT_LOGIN_BY_CODE_ENABLED = True
 ACCOUNT_LOGIN_BY_CODE_SUPPORTS_RESEND = True
 ACCOUNT_LOGIN_BY_CODE_TIMEOUT = 600
-# Signing up tells whether an address has an account; docs/threat-model.md says why.
-SIGNUP_RATE = "5/m/ip,30/h/ip"
+# Signing up tells whether an address has an account; docs/threat-model.md says why. The demo's people share a machine.
+SIGNUP_RATE = "20/m/ip" if ENVIRONMENT == "demo" else "5/m/ip,30/h/ip"
 ACCOUNT_RATE_LIMITS: dict[str, str] | bool = False if ENVIRONMENT == "test" else {"signup": SIGNUP_RATE}
 ACCOUNT_FORMS = {"signup": "apps.operators.forms.SignupForm"}
 ALLAUTH_TRUSTED_PROXY_COUNT = integer("MESH_TRUSTED_PROXIES", 0)
