@@ -167,7 +167,7 @@ def _with_account(address: str, now: datetime) -> tuple[EthereumAddress, bool]:
 def bind_node(user: User, node: Node, nonce: object, signature: str, now: datetime) -> NodeBinding:
     """Bind the address that signed to one's own node, in place of any before; the address becomes the account's.
 
-    Raises one of the WalletRefused, AddressBanned, AddressInUse, NodeNotOwn or TooManyBindings.
+    Raises one of the WalletRefused, AddressBanned, AddressInUse, NodeNotOwn, TooManyBindings, or AccountGone.
     """
     challenge = proven(nonce, signature, BIND_NODE, now, user=user)
     if challenge["node"] != node.pk:
@@ -175,6 +175,8 @@ def bind_node(user: User, node: Node, nonce: object, signature: str, now: dateti
     address = challenge["address"]
     bans.refuse(now, user=user, address=address)
     with transaction.atomic(durable=True):
+        if User.objects.locked(user.pk) is None:
+            raise AccountGone
         _, made = EthereumAddress.objects.get_or_create(address=address, defaults={"user": user, "created_at": now})
         # Locked, so that bindings of one address are counted one after another.
         EthereumAddress.objects.select_for_update(no_key=True).get(pk=address)

@@ -80,11 +80,13 @@ def proven(data: dict[str, Any], purpose: str, now: datetime, *, user: User | No
 def bind(user: User, data: dict[str, Any], now: datetime) -> tuple[Wallet, Transfer | None]:
     """Bind the wallet and claim the faucet's first reward for it, once; `data`: public, signature, message, label.
 
-    Raises one of the WalletRefused, AddressBanned or WalletInUse.
+    Raises one of the WalletRefused, AddressBanned, WalletInUse, or AccountGone.
     """
     public = proven(data, BIND, now, user=user)
     bans.refuse(now, address=fingerprint(public))
     with transaction.atomic():
+        if User.objects.locked(user.pk) is None:
+            raise AccountGone
         wallet, made = Wallet.objects.get_or_create(address=fingerprint(public), defaults=_row(user, data, now))
         if wallet.user_id != user.pk:
             raise WalletInUse

@@ -4,12 +4,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from threading import Event
 from typing import Any
 
 import pytest
 from django.core.cache import cache
+from django.db import connection, transaction
 from django.test import Client
 from eth_account import Account
 from eth_account.messages import encode_typed_data
@@ -17,15 +19,18 @@ from eth_account.signers.local import LocalAccount
 
 from apps.core.models import User
 from apps.ledger import accounts
-from apps.operators import bans, challenges, enrolment, ethereum, nodes
+from apps.operators import bans, challenges, enrolment, ethereum, nodes, wallets
 from apps.operators import wallet_errors as errors
 from apps.operators.account_errors import AccountGone
 from apps.operators.errors import AccountBanned, AddressBanned
-from apps.operators.models import EthereumAddress, Node, NodeBinding, Operator
+from apps.operators.models import EthereumAddress, Node, NodeBinding, Operator, Wallet
+from tests.apps.ledger.waits import until_somebody_waits_for_me
 from tests.apps.operators.conftest import sign_in
 from tests.apps.operators.test_enrolment import prepared
+from tests.apps.operators.test_wallet_removal import proof as proven
 from tests.apps.operators.test_wallets import TEN, at_once
 from workers.protocol.clock import utcnow
+from workers.protocol.keys import SigningKey
 
 ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 HOME = "127.0.0.1"
@@ -205,6 +210,41 @@ def test_five_nodes_bound_at_once_leave_three(operator: Operator, key: LocalAcco
     answers = at_once([lambda n=n: attempt(n) for n in range(5)])  # type: ignore[misc]
     assert sorted(answers) == ["bound"] * 3 + ["too_many_bindings"] * 2
     assert NodeBinding.objects.count() == 3
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("what", ["a node to an address", "a wallet"])
+def test_binding_waits_for_the_accounts_deletion_and_is_refused_after_it(
+    node: Node, key: LocalAccount, what: str
+) -> None:
+    owner = node.operator.user
+    wallet = SigningKey.generate()
+    typed = ethereum.binding_challenge(owner, node, key.address, utcnow())
+    signed = signature(key, typed)
+    proof = proven(wallet, wallets.challenge(owner, utcnow()))
+
+    def act() -> str:
+        try:
+            if what == "a wallet":
+                wallets.bind(owner, proof, utcnow())
+            else:
+                ethereum.bind_node(owner, node, typed["message"]["nonce"], signed, utcnow())
+        except AccountGone as gone:
+            return gone.code
+        finally:
+            connection.close()
+        return "bound"
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            assert User.objects.locked(owner.pk)
+            answer = pool.submit(act)
+            until_somebody_waits_for_me()
+            # What the deletion does, which nobody else has seen yet.
+            User.objects.filter(pk=owner.pk).update(is_active=False)
+        assert answer.result(timeout=20) == "account_gone"
+    assert not EthereumAddress.objects.exists()
+    assert not Wallet.objects.exists()
 
 
 @pytest.mark.django_db(transaction=True)
