@@ -51,7 +51,8 @@ format: setup-test ## Put the code into the house's form
 	@.venv/bin/djade --target-version 5.2 $$(git ls-files 'templates/*.html') || true
 
 # The end-to-end tests come first: one of the three processes is in them from the beginning, and mostly waits.
-test: lint frontend-check ## Every check and the tests, with seeded samples
+test: setup-test ## Every check and the tests, with seeded samples
+	@$(MAKE) --no-print-directory -j 2 lint frontend-check
 	@.venv/bin/pytest tests/e2e tests -q -n 3 --dist loadscope --no-loadscope-reorder --timeout 300 \
 		-p no:cacheprovider --hypothesis-seed=$(SEED)
 

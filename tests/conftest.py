@@ -17,12 +17,16 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from hypothesis import settings
 from redis import Redis
 
 from meshwork.local.directory import DataDirectory
 from meshwork.local.services import start_services
 from meshwork.local.supervisor import Supervisor
 
+# How long an example takes says more of the machine than of the code.
+settings.register_profile("house", deadline=None)
+settings.load_profile("house")
 PREFIX = "meshwork-test-"
 IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ
 RECURSION_LIMIT = sys.getrecursionlimit()

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from allauth.account.forms import SignupForm as AllauthSignupForm
+from allauth.account.internal.flows.login import record_authentication
 from django import forms
 from django.core.files.uploadedfile import UploadedFile
 from django.forms.boundfield import BoundField
@@ -38,10 +39,11 @@ class SignupForm(AllauthSignupForm):  # type: ignore[misc]
     field_order = ("email", "name", "password1", "password2")
 
     def save(self, request: HttpRequest) -> User:
-        """Make the account and keep the name."""
+        """Make the account and keep the name; who has just chosen the password need not prove that they know it."""
         user: User = super().save(request)
         user.name = self.cleaned_data["name"]
         user.save(update_fields=["name"])
+        record_authentication(request, user, method="password")
         return user
 
 

@@ -15,7 +15,7 @@ from apps.pool import submission
 from tests.apps.operators.test_browser import sign_in
 from tests.apps.pool import cast
 from tests.site import test_inbox
-from tests.site.test_pages_browser import VIEWS, Site, browser, faults, listen, running, site
+from tests.site.test_pages_browser import LOOKS, VIEWS, Site, browser, faults, listen, running, site
 from workers.protocol.clock import utcnow
 
 __all__ = ["browser", "running", "site"]
@@ -44,7 +44,7 @@ def desk(site: Site) -> User:
     return admin
 
 
-@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("view", LOOKS)
 def test_staff_decide_without_leaving_the_inbox(site: Site, browser: Browser, desk: User, view: str) -> None:
     page = sign_in(browser.new_context(**VIEWS[view]), site, desk.email, "/admin/")
     heard = listen(page)

@@ -53,6 +53,13 @@ def test_the_password_again_is_proof_and_leads_back(client: Client, applicant: U
     assert send_wallet(client, applicant)[0] == 201
 
 
+def test_who_has_just_signed_up_with_a_password_binds_without_it(client: Client) -> None:
+    form = {"email": "new@example.org", "name": "New", "password1": PASSWORD, "password2": PASSWORD}
+    assert client.post("/accounts/signup/", form).status_code == 302
+    assert client.get("/api/v1/wallets/challenge").status_code == 200
+    assert send_wallet(client, User.objects.get(email="new@example.org"))[0] == 201
+
+
 def test_confirming_leads_to_no_other_site(client: Client, applicant: User) -> None:
     sign_in(client, applicant, LATE)
     client.post("/accounts/reauthenticate/", {"password": PASSWORD})

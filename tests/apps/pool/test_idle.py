@@ -110,7 +110,7 @@ def test_self_tests_and_cancelled_work_are_nothing_to_miss(ada: Machine, bert: M
 
     self_tests.start(bert.node, NOW)
     job = submission.submit(rita, embed("a", chunk_size=1), NOW)
-    cancel.cancel(job, rita, later(1))
+    cancel.cancel(job.pk, rita, later(1))
     assert codes(ada) == []
 
 
