@@ -10,7 +10,7 @@ SEED ?= 20260101
 CHECK_ENV := MESH_ENV=test MESH_SECRET_KEY=checks MESH_DATA_DIR=.meshwork MESH_DATABASE_URL=postgres://none@127.0.0.1:1/none \
 	MESH_REDIS_URL=redis://127.0.0.1:1/0 MESH_NODES_REDIS_URL=redis://127.0.0.1:1/0
 
-.PHONY: help demo dev test test-long lint format bench wheel frontend frontend-check setup setup-test clean
+.PHONY: help demo dev test tests test-long lint lint-style lint-meaning format bench wheel frontend frontend-check setup setup-test clean
 
 help: ## Show the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -38,21 +38,28 @@ demo: setup ## Start a whole network on this machine, play the scenario, stay up
 dev: setup ## Start the site with auto-reload over the same services
 	@$(PY) -m meshwork.local up --reload
 
-lint: setup-test ## Every static check
+lint: lint-style lint-meaning ## Every static check
+
+lint-style: setup-test
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
 	@.venv/bin/djade --check --target-version 5.2 $$(git ls-files 'templates/*.html')
-	@$(CHECK_ENV) .venv/bin/mypy
 	@.venv/bin/lint-imports
+
+lint-meaning: setup-test
+	@$(CHECK_ENV) .venv/bin/mypy
 	@$(CHECK_ENV) $(PY) -W ignore -m meshwork makemigrations --check --dry-run
 
 format: setup-test ## Put the code into the house's form
 	@.venv/bin/ruff check --fix --quiet . ; .venv/bin/ruff format .
 	@.venv/bin/djade --target-version 5.2 $$(git ls-files 'templates/*.html') || true
 
-# The end-to-end tests come first: one of the three processes is in them from the beginning, and mostly waits.
 test: setup-test ## Every check and the tests, with seeded samples
-	@$(MAKE) --no-print-directory -j 2 lint frontend-check
+	@$(MAKE) --no-print-directory -j 2 lint-style frontend-check
+	@$(MAKE) --no-print-directory -j 2 lint-meaning tests
+
+# The end-to-end tests come first: one of the three processes is in them from the beginning, and mostly waits.
+tests:
 	@.venv/bin/pytest tests/e2e tests -q -n 3 --dist loadscope --no-loadscope-reorder --timeout 300 \
 		-p no:cacheprovider --hypothesis-seed=$(SEED)
 

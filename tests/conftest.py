@@ -24,8 +24,8 @@ from meshwork.local.directory import DataDirectory
 from meshwork.local.services import start_services
 from meshwork.local.supervisor import Supervisor
 
-# How long an example takes says more of the machine than of the code.
-settings.register_profile("house", deadline=None)
+# How long an example takes says more of the machine than of the code; the long suite has tests of its own with more.
+settings.register_profile("house", deadline=None, max_examples=60)
 settings.load_profile("house")
 PREFIX = "meshwork-test-"
 IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ

@@ -170,7 +170,7 @@ def run(examples: int, steps: int) -> None:
 
 
 def test_nothing_is_lost_or_paid_twice_whatever_happens(db: None) -> None:
-    run(examples=20, steps=25)
+    run(examples=12, steps=25)
 
 
 @pytest.mark.long

@@ -9,7 +9,7 @@ from workers.consensus.machine import Machine
 from workers.consensus.scenarios import LIAR, SCHEMER, SILENT, TWINS, Plan, committee, draw
 from workers.consensus.simulator import Simulation, run
 
-SCENARIOS = 20_000
+SCENARIOS = 8_000
 MANY = 1_000_000
 CHUNK = 2_000
 FIRST_LONG = 1_000_000
