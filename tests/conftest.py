@@ -67,8 +67,12 @@ def boot() -> None:
         MESH_NODES_REDIS_PUBLIC=urlsplit(urls["MESH_NODES_REDIS_URL"]).netloc.rpartition("@")[2],
     )
     import django
+    from django.test import TransactionTestCase
+
+    from tests.emptying import empty
 
     django.setup()
+    TransactionTestCase._fixture_teardown = empty
 
 
 if not IS_WORKER:

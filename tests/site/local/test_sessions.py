@@ -56,6 +56,7 @@ def test_ctrl_c_stops_the_services_and_removes_their_directory(place: Path) -> N
     assert not session.directory.exists()
 
 
+@pytest.mark.long
 def test_what_a_killed_session_left_is_removed_by_a_later_one(place: Path) -> None:
     killed = Session(place)
     killed.end(signal.SIGKILL)
